@@ -1,0 +1,1 @@
+"""focal-core: the contracts, models, registry and in-memory reference of focal."""

@@ -1,0 +1,1 @@
+"""The command line `focal`: one file per command group."""

@@ -1,0 +1,1 @@
+"""Agent configuration: agents, rules, scenarios, templates, variables, tools, migration plans."""

@@ -1,0 +1,1 @@
+"""The bundled agent and conversations, and the replay that runs them."""

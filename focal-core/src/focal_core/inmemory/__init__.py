@@ -1,0 +1,1 @@
+"""The in-memory reference: tables, indexes and the backend that hands out its stores."""

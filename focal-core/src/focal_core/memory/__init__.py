@@ -1,0 +1,1 @@
+"""Memory: episodes, entities, relationships and the searches over them."""

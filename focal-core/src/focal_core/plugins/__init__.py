@@ -1,0 +1,1 @@
+"""The plugin mechanism: backends by entry point, hooks by pluggy."""

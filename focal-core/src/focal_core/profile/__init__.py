@@ -1,0 +1,1 @@
+"""Customer profiles: fields, assets, lineage, schema, requirements."""

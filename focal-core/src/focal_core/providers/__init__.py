@@ -1,0 +1,1 @@
+"""The provider ports: language models, embeddings, rerankers."""

@@ -1,0 +1,1 @@
+"""Runtime storage: sessions, conversations, checkpoints, task context, permanent archive."""

@@ -1,0 +1,233 @@
+"""The value types models are made of: identifiers, free text, JSON, times, vectors.
+
+Each type validates once, at construction, with a pydantic error type ``focal.<code>`` that
+``InvalidDataError.from_validation`` turns into the error's code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from types import MappingProxyType
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, PlainSerializer
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+JSON: TypeAlias = Any
+"""null, bool, int of any size, finite float, str, list or dict with str keys; int and float stay apart."""
+
+MAX_JSON_DEPTH = 64
+"""Levels of nesting in one JSON value; a scalar has none."""
+MAX_DIMENSIONS = 16_000
+"""Components of a vector."""
+
+_CONTROLS = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
+
+
+def _refuse(code: str, message: str) -> PydanticCustomError:
+    # Braces would be taken for placeholders of the message's context.
+    return PydanticCustomError(f"focal.{code}", message.replace("{", "(").replace("}", ")"))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Annotation: validate with one function alone, serialize by the value's own type.
+
+    pydantic's ``PlainValidator`` also wraps serialization in a Python call and warns for tuples in JSON mode.
+    """
+
+    check: Callable[[Any], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check)
+
+
+def check_identifier(value: str) -> str:
+    """Return an identifier in NFC; refuse blanks, controls and lone surrogates.
+
+    Raises:
+        PydanticCustomError: code ``identifier_invalid``.
+    """
+    value = unicodedata.normalize("NFC", value)
+    if not value.strip():
+        raise _refuse("identifier_invalid", "an identifier must not be blank")
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        raise _refuse("identifier_invalid", "an identifier must not hold lone surrogates")
+    if not _CONTROLS.isdisjoint(value):
+        raise _refuse("identifier_invalid", "an identifier must not hold control characters")
+    return value
+
+
+def _string(value: object) -> str:
+    # pydantic's own str refuses lone surrogates, which free text may hold and identifiers report under their own code.
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "Input should be a valid string")
+    return str(value)
+
+
+def _text(minimum: int, maximum: int | None = None) -> Checked:
+    def check(value: object) -> str:
+        text = _string(value)
+        if len(text) < minimum:
+            raise _refuse("text_too_short", f"text needs at least {minimum} character(s)")
+        if maximum is not None and len(text) > maximum:
+            raise _refuse("text_too_long", f"text may have at most {maximum} characters")
+        return text
+
+    return Checked(check)
+
+
+def _identifier(maximum: int) -> Checked:
+    def check(value: object) -> str:
+        identifier = check_identifier(_string(value))
+        if len(identifier) > maximum:
+            raise _refuse("identifier_invalid", f"an identifier may have at most {maximum} characters")
+        return identifier
+
+    return Checked(check)
+
+
+Text = Annotated[str, _text(0)]
+"""Free text: every Python str, untouched."""
+RequiredText = Annotated[str, _text(1)]
+"""Free text of at least one character."""
+Identifier = Annotated[str, _identifier(255)]
+"""A name or key: NFC, not blank, 1 to 255 characters, no controls, no lone surrogates."""
+Identifier50 = Annotated[str, _identifier(50)]
+"""As Identifier, at most 50 characters."""
+Identifier100 = Annotated[str, _identifier(100)]
+"""As Identifier, at most 100 characters."""
+Identifier500 = Annotated[str, _identifier(500)]
+"""As Identifier, at most 500 characters."""
+Identifier1024 = Annotated[str, _identifier(1024)]
+"""As Identifier, at most 1,024 characters."""
+
+UTCDateTime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+"""An aware datetime, normalised to UTC; a naive one is refused."""
+Confidence = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A degree from 0.0 to 1.0."""
+
+
+def copy_json(value: object) -> JSON:
+    """Return a deep copy of a JSON value, refusing whatever JSON cannot hold.
+
+    Raises:
+        PydanticCustomError: codes ``json_invalid`` and ``json_too_deep``; the path is in the message.
+    """
+    return _copy_json(value, "$", 0)
+
+
+def _copy_json(value: object, path: str, depth: int) -> JSON:
+    if value is None or value is True or value is False:
+        return value
+    kind = type(value)
+    if kind is str or kind is int:
+        return value
+    if isinstance(value, float) and kind is float:
+        if not math.isfinite(value):
+            raise _refuse("json_invalid", f"{path} is not a finite number")
+        return value
+    if isinstance(value, Mapping):
+        if depth >= MAX_JSON_DEPTH:
+            raise _refuse("json_too_deep", f"{path[:80]} is nested deeper than {MAX_JSON_DEPTH} levels")
+        copied = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise _refuse("json_invalid", f"{path} has a key that is not a string")
+            copied[str(key)] = _copy_json(item, f"{path}.{key}", depth + 1)
+        return copied
+    if isinstance(value, list | tuple):
+        if depth >= MAX_JSON_DEPTH:
+            raise _refuse("json_too_deep", f"{path[:80]} is nested deeper than {MAX_JSON_DEPTH} levels")
+        return [_copy_json(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+    # Subclasses (enum members, numpy-like floats) are stored as the plain value they stand for.
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return _copy_json(float(value), path, depth)
+    raise _refuse("json_invalid", f"{path} is of type {kind.__name__}, which JSON cannot hold")
+
+
+def _json_object(value: object) -> dict[str, JSON]:
+    if not isinstance(value, Mapping):
+        raise PydanticCustomError("dict_type", "Input should be a valid dictionary")
+    copied: dict[str, JSON] = copy_json(value)
+    return copied
+
+
+def freeze_json(value: JSON) -> JSON:
+    """Return a JSON value with mappings made read-only and lists made tuples, at every depth."""
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: freeze_json(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(freeze_json(item) for item in value)
+    return value
+
+
+def thaw_json(value: JSON) -> JSON:
+    """Return plain dicts and lists for what ``freeze_json`` made; a deep copy of anything else."""
+    if isinstance(value, Mapping):
+        return {key: thaw_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [thaw_json(item) for item in value]
+    return value
+
+
+JSONValue = Annotated[Any, Checked(copy_json)]
+"""Any JSON value; copied on validation."""
+JSONObject = Annotated[dict[str, Any], Checked(_json_object)]
+"""A JSON object; copied on validation."""
+FrozenJSONValue = Annotated[Any, Checked(lambda value: freeze_json(copy_json(value))), PlainSerializer(thaw_json)]
+"""Any JSON value, read-only at every depth; dumped as plain lists and dicts."""
+FrozenJSONObject = Annotated[
+    Mapping[str, Any],
+    Checked(lambda value: freeze_json(_json_object(value))),
+    PlainSerializer(thaw_json),
+]
+"""A JSON object, read-only at every depth; dumped as plain lists and dicts."""
+
+
+def canonical_json(value: JSON) -> bytes:
+    """Return the one JSON text of a value: sorted keys, no spaces, ASCII. Equal values give equal bytes.
+
+    Lone surrogates and NUL are escaped, so every Python str has a canonical text.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def to_vector(value: Iterable[float]) -> tuple[float, ...]:
+    """Return a vector as a tuple of floats rounded to float32, which is what every backend stores.
+
+    Args:
+        value: (dim,) numbers, dim from 1 to 16,000, all finite, at least one not zero.
+
+    Raises:
+        PydanticCustomError: code ``vector_invalid``.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise _refuse("vector_invalid", "a vector must be a sequence of numbers")
+    items = value if isinstance(value, list | tuple) else list(value)
+    if not 1 <= len(items) <= MAX_DIMENSIONS:
+        raise _refuse("vector_invalid", f"a vector needs 1 to {MAX_DIMENSIONS} components, not {len(items)}")
+    try:
+        rounded = array("f", items)
+    except (TypeError, OverflowError):
+        raise _refuse("vector_invalid", "a vector must hold float32 numbers only") from None
+    vector = tuple(rounded)
+    if not math.isfinite(sum(vector)):
+        raise _refuse("vector_invalid", "a vector must be finite in every component")
+    if not any(vector):
+        raise _refuse("vector_invalid", "a vector must not be zero")
+    return vector
+
+
+Vector = Annotated[tuple[float, ...], Checked(to_vector)]
+"""(dim,) floats, float32 precision, finite, not the zero vector; dim from 1 to 16,000."""
