@@ -66,7 +66,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def cursor_scope(tenant_id: UUID, method: str, **filters: Any) -> str:
+def cursor_scope(tenant_id: UUID | None, method: str, **filters: Any) -> str:
     """Return the digest that ties a cursor to a tenant, a method and its filters."""
     scope = canonical_json([str(tenant_id), method, {name: _plain(value) for name, value in filters.items()}])
     return hashlib.blake2b(scope, digest_size=12).hexdigest()

@@ -20,7 +20,9 @@ from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler,
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 JSON: TypeAlias = Any
-"""null, bool, int of any size, finite float, str, list or dict with str keys; int and float stay apart."""
+"""null, bool, int of any size, finite float, str, list or dict whose keys are str without lone surrogates.
+
+int and float stay apart: 1 and 1.0 come back as they were."""
 
 MAX_JSON_DEPTH = 64
 """Levels of nesting in one JSON value; a scalar has none."""
@@ -48,6 +50,10 @@ class Checked:
         return core_schema.no_info_plain_validator_function(self.check)
 
 
+def _has_surrogate(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def check_identifier(value: str) -> str:
     """Return an identifier in NFC; refuse blanks, controls and lone surrogates.
 
@@ -57,7 +63,7 @@ def check_identifier(value: str) -> str:
     value = unicodedata.normalize("NFC", value)
     if not value.strip():
         raise _refuse("identifier_invalid", "an identifier must not be blank")
-    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+    if _has_surrogate(value):
         raise _refuse("identifier_invalid", "an identifier must not hold lone surrogates")
     if not _CONTROLS.isdisjoint(value):
         raise _refuse("identifier_invalid", "an identifier must not hold control characters")
@@ -140,6 +146,8 @@ def _copy_json(value: object, path: str, depth: int) -> JSON:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise _refuse("json_invalid", f"{path} has a key that is not a string")
+            if _has_surrogate(key):
+                raise _refuse("json_invalid", f"{path} has a key with a lone surrogate")
             copied[str(key)] = _copy_json(item, f"{path}.{key}", depth + 1)
         return copied
     if isinstance(value, list | tuple):

@@ -34,6 +34,11 @@ class InMemoryStore(Store):
     def __init__(self, context: BackendContext | None = None) -> None:
         self.context = context or BackendContext()
 
+    @property
+    def cap(self) -> int:
+        """Rows of a list without a limit at most."""
+        return self.context.limits.unpaged_cap
+
     def _tables(self) -> list[Table[Any]]:
         names = dict.fromkeys(name for cls in type(self).__mro__ for name in vars(cls).get("tables", ()))
         return [getattr(self, name) for name in names]

@@ -66,6 +66,10 @@ class OrderedIndex(Generic[R]):
         for index in range(start, len(keys)):
             yield rows[keys[index]]
 
+    def tenants_of(self, *label: Hashable) -> set[UUID]:
+        """Return the tenants that have rows in a partition ``(tenant, *label)``; looks at every partition."""
+        return {key[0] for key in self._keys if isinstance(key, tuple) and key[1:] == label}
+
     def count(self, partition: Hashable) -> int:
         """Return how many rows a partition has."""
         return len(self._keys.get(partition, ()))
@@ -215,9 +219,9 @@ class Table(Generic[R]):
         self._rows: dict[UUID, dict[Hashable, R]] = {}
         self._tenants_of: dict[Hashable, set[UUID]] = {}
 
-    def get(self, tenant_id: UUID, id: Hashable) -> R | None:
-        """Return the stored row, deleted ones included; not a copy."""
-        return self._rows.get(tenant_id, {}).get(id)
+    def get(self, tenant_id: UUID | None, id: Hashable) -> R | None:
+        """Return the stored row, deleted ones included; not a copy. No tenant has no rows."""
+        return None if tenant_id is None else self._rows.get(tenant_id, {}).get(id)
 
     def put(self, row: R) -> None:
         """Insert a row, or replace the one with its key."""

@@ -1,0 +1,87 @@
+"""Hostile payloads: stored to the letter or refused, never altered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from focal_core.errors import InvalidDataError
+from focal_testkit.contracts.base import ContractBase
+from focal_testkit.contracts.generated.copies import content
+from focal_testkit.data import hostile
+from focal_testkit.data.generate import instance
+from focal_testkit.requirement import requirement
+from focal_testkit.scenarios import OURS, Stored
+
+
+def _is_document(annotation: Any) -> bool:
+    text = str(annotation)
+    return annotation is Any or "dict[str, typing.Any]" in text or "Mapping[str, typing.Any]" in text
+
+
+class PayloadChecks(ContractBase):
+    """Every text and JSON field of every model, with what naive backends choke on."""
+
+    async def _survives(self, store: Any, stored: Stored, fields: list[str], value: Any) -> None:
+        for seed, name in enumerate(fields):
+            overrides = {**stored.overrides, "tenant_id": OURS, name: value}
+            try:
+                made = instance(stored.model, full=False, seed=seed, unset=stored.unset, **overrides)
+            except ValidationError:
+                continue
+            if stored.prepare is not None:
+                await stored.prepare(store, made)
+            await stored.save(store, made)
+            found = await stored.get(store, made)
+            assert content(found, stored) == content(made, stored), f"{stored}.{name} was altered"
+
+    def _free(self, stored: Stored) -> set[str]:
+        return set(stored.model.model_fields) - set(stored.overrides) - stored.unset
+
+    @pytest.mark.parametrize("corpus", sorted(hostile.TEXTS))
+    @requirement("STORE-013", since="1.0")
+    async def test_hostile_text(self, store: Any, stored: Stored, corpus: str) -> None:
+        """Free text comes back to the letter, whatever it holds.
+
+        If this fails: the backend cannot hold the character and does not apply the text codec, or interprets it.
+        """
+        fields = [name for name in self._free(stored) if "str" in str(stored.model.model_fields[name].annotation)]
+        await self._survives(store, stored, sorted(fields), hostile.TEXTS[corpus])
+
+    @pytest.mark.parametrize("corpus", sorted(hostile.IDENTIFIERS))
+    @requirement("STORE-014", since="1.0")
+    async def test_hostile_identifier(self, store: Any, stored: Stored, corpus: str) -> None:
+        """Names and keys may hold separators, quotes, wildcards and any letter.
+
+        If this fails: the identifier becomes part of a key, a pattern or a statement without being quoted.
+        """
+        fields = [name for name in self._free(stored) if "str" in str(stored.model.model_fields[name].annotation)]
+        await self._survives(store, stored, sorted(fields), hostile.IDENTIFIERS[corpus])
+
+    @pytest.mark.parametrize("corpus", sorted(hostile.DOCUMENTS))
+    @requirement("STORE-015", since="1.0")
+    async def test_hostile_document(self, store: Any, stored: Stored, corpus: str) -> None:
+        """JSON comes back with every type, size and key as it was.
+
+        If this fails: integers lose digits, 1.0 becomes 1, True becomes 1, or a key is taken for syntax.
+        """
+        fields = [name for name in self._free(stored) if _is_document(stored.model.model_fields[name].annotation)]
+        await self._survives(store, stored, sorted(fields), hostile.DOCUMENTS[corpus])
+
+    @requirement("STORE-016", since="1.0")
+    async def test_bad_data_is_invalid_data(self, store: Any, stored: Stored) -> None:
+        """A model broken behind its validators is refused with InvalidDataError, and nothing is stored.
+
+        If this fails: the store trusts the object, or reports bad data as an outage.
+        """
+        made = instance(stored.model, full=True, unset=stored.unset, **{**stored.overrides, "tenant_id": OURS})
+        if stored.prepare is not None:
+            await stored.prepare(store, made)
+        made.__dict__["created_at" if "created_at" in made.__dict__ else "tenant_id"] = "not a value of this type"
+
+        with pytest.raises(InvalidDataError):
+            await stored.save(store, made)
+
+        assert await stored.get(store, made) is None

@@ -1,0 +1,1 @@
+"""Data of the contract tests: fixed, with ties, neighbours and awkward values on purpose."""

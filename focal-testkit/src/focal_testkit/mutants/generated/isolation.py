@@ -1,0 +1,86 @@
+"""Stores whose tenants meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from focal_core.audit.inmemory import InMemoryAuditStore
+from focal_core.audit.models import TurnRecord
+from focal_core.context import BackendContext
+from focal_core.inmemory.table import Table
+from focal_core.paging import Page
+from focal_testkit.mutants import mutant
+
+
+@mutant("STORE-001", "STORE-004")
+class AnyTenantsTurn(InMemoryAuditStore):
+    """get_turn returns the turn of whatever tenant has the id."""
+
+    async def get_turn(self, turn_id: UUID, *, tenant_id: UUID | None = None) -> TurnRecord | None:
+        self.resolve_tenant(tenant_id, lambda: (), "get_turn")
+        return next((self._turns.get(owner, turn_id) for owner in sorted(self._turns.tenants_of(turn_id))), None)
+
+
+@mutant("STORE-002")
+class IdAloneIsTheKey(InMemoryAuditStore):
+    """A record replaces the record of that id under any tenant."""
+
+    def _append(self, table: Table[Any], record: Any, check: Callable[[Any], None] | None = None) -> UUID:
+        for owner in set(table.tenants_of(record.id)) - {record.tenant_id}:
+            table.remove(owner, record.id)
+        return super()._append(table, record, check)
+
+
+@mutant("STORE-003")
+class GuessesTheTenant(InMemoryAuditStore):
+    """An omitted tenant is guessed under strict isolation too."""
+
+    def resolve_tenant(
+        self, tenant_id: UUID | None, candidates: Callable[[], Collection[UUID]], what: str
+    ) -> UUID | None:
+        return tenant_id or next(iter(candidates()), None)
+
+
+@mutant("STORE-005")
+class AlwaysStrict(InMemoryAuditStore):
+    """Trusting isolation is ignored."""
+
+    def __init__(self, context: BackendContext | None = None) -> None:
+        super().__init__(BackendContext(clock=context.clock) if context else None)
+
+
+@mutant("STORE-006")
+class ViewIsTheStore(InMemoryAuditStore):
+    """The bound view is the store itself."""
+
+    def for_tenant(self, tenant_id: UUID) -> Any:
+        return self
+
+
+@mutant("STORE-007")
+class TenantsInAnyOrder(InMemoryAuditStore):
+    """Tenants are listed in descending order."""
+
+    async def list_tenants(self, *, limit: int = 1000, after: str | None = None) -> Page[UUID]:
+        return Page(sorted(await super().list_tenants(limit=limit, after=after), reverse=True))
+
+
+@mutant("STORE-008")
+class EraseForgetsEvents(InMemoryAuditStore):
+    """Erasing a tenant leaves its events."""
+
+    async def erase_tenant(self, tenant_id: UUID) -> int:
+        return self._turns.erase(tenant_id)
+
+
+@mutant("STORE-009")
+class DeclaresWhatItLacks(InMemoryAuditStore):
+    """purge is declared and does nothing."""
+
+    async def purge(
+        self, tenant_id: UUID, *, before: datetime | None = None, session_ids: Collection[UUID] | None = None
+    ) -> int:
+        return 0
