@@ -1,0 +1,124 @@
+"""The development commands of focal; `nox -l` lists them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+PACKAGES = ["focal-core", "focal-testkit", "focal-postgres", "focal-redis", "focal-providers"]
+SOURCES = [f"{package}/src" for package in PACKAGES]
+PYTHONS = ["3.11", "3.12", "3.13"]
+PORTS = {
+    "config": "config",
+    "memory": "memory",
+    "conversation": "sessions",
+    "audit": "audit",
+    "profile": "profiles",
+    "runtime": "runtime",
+}
+
+
+def _install(session: nox.Session, *tools: str) -> None:
+    """Install our packages, editable and pinned, with the tools a session needs."""
+    editable = [argument for package in PACKAGES for argument in ("-e", f"./{package}")]
+    session.install(*editable, *tools, "-c", str(_versions(session)))
+
+
+def _versions(session: nox.Session) -> Path:
+    """Return constraints.txt without its hashes: pip refuses hashes beside editable installs."""
+    pins = Path(session.create_tmp()) / "constraints.txt"
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins.write_text("\n".join(line.split(" \\")[0] for line in lines if line[:1].isalnum()), encoding="utf-8")
+    return pins
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Replay the bundled conversations and show one of them in full."""
+    _install(session)
+    session.run("focal", "demo", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run every test that needs no server: contracts, units, architecture, packaging."""
+    _install(session, "import-linter", "pytest-xdist", "build", "hatchling")
+    session.run("pytest", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Run what needs real servers (explicit URL, Docker, or embedded binaries)."""
+    _install(session)
+    session.run("pytest", "tests/integration", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting and the direction of imports."""
+    _install(session, "ruff", "import-linter")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of every package with mypy --strict."""
+    _install(session, "mypy")
+    session.run("mypy", *SOURCES)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Run the broken backends: named ones against what they name, blind ones against each port (minutes)."""
+    _install(session)
+    engine = ["pytest", "-q", "-p", "focal_testkit.mutants.engine"]
+    session.run(*engine, "tests/conformance", "--mutants")
+    for domain, port in PORTS.items():
+        if session.posargs and port not in session.posargs:
+            continue
+        equivalent = ROOT / "tests" / "conformance" / f"equivalent_{domain}.json"
+        listed = ["--mutants-equivalent", str(equivalent)] if equivalent.exists() else []
+        session.run(
+            *engine, f"tests/conformance/test_inmemory_{port}.py", "--mutate", f"focal_core.{domain}.inmemory", *listed
+        )
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every package, install the wheels into this empty environment, and look for their entry points."""
+    session.install("build", "hatchling")
+    output = Path(tempfile.mkdtemp(prefix="focal-wheels-"))
+    try:
+        for package in PACKAGES:
+            session.run("python", "-m", "build", "--no-isolation", "--outdir", str(output), package, silent=True)
+        session.install(*sorted(str(path) for path in output.glob("*.whl")))
+        session.run("focal", "plugins", "list", "--verify")
+    finally:
+        shutil.rmtree(output)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write constraints.txt anew: names, versions and hashes, no index addresses."""
+    session.install("uv")
+    requirements = Path(session.create_tmp()) / "requirements.in"
+    tools = ["nox", "ruff", "mypy", "import-linter", "pytest-xdist", "build", "hatchling"]
+    requirements.write_text("\n".join([*(f"{ROOT / package}" for package in PACKAGES), *tools]), encoding="utf-8")
+    session.run(
+        *("uv", "pip", "compile", str(requirements), "--universal", "--generate-hashes", "--no-annotate"),
+        *("--no-header", "--no-emit-index-url", "--python-version", "3.11", "-o", "constraints.txt"),
+        *(argument for package in PACKAGES for argument in ("--no-emit-package", package)),
+        env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"},
+    )
