@@ -57,9 +57,7 @@ class InMemoryBackend(Backend):
         """Return ok."""
         started = perf_counter()
         checks = {"memory": CheckResult(ok=True, detail=f"{len(self._stores)} stores in use")}
-        return HealthReport(
-            status="ok", checks=checks, latency_ms=(perf_counter() - started) * 1000, backend=self.name
-        )
+        return HealthReport(status="ok", checks=checks, latency_ms=(perf_counter() - started) * 1000, backend=self.name)
 
     async def close(self) -> None:
         """Let go of the stores."""

@@ -169,7 +169,8 @@ def _apply(name: str, site: Site, items: Sequence[pytest.Item]) -> None:
     path = str(mutated.__file__)
     code = compile(site.apply(Path(path).read_text(encoding="utf-8")), path, "exec")
     exec(code, mutated.__dict__)
-    for other in list(sys.modules):
+    # A package is listed before its modules, but combines what they define: packages go last.
+    for other in sorted(sys.modules, key=lambda found: hasattr(sys.modules[found], "__path__")):
         if other != name and other.startswith("focal_core.") and "inmemory" in other.split(".") + other.split("_"):
             importlib.reload(sys.modules[other])
     for module in {_module_of(item) for item in items}:

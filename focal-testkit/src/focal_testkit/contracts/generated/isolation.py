@@ -51,7 +51,7 @@ class IsolationChecks(ContractBase):
         If this fails: the id alone is the key, and one tenant's save takes the other's row over.
         """
         mine = instance(stored.model, full=True, unset=stored.unset, **{**stored.overrides, "tenant_id": OURS})
-        shared = {"id": mine.id} if hasattr(mine, "id") else {"session_id": mine.session_id}
+        shared = {"id": mine.id} if "id" in stored.model.model_fields else {"session_id": mine.session_id}
         theirs = instance(
             stored.model, full=True, seed=1, unset=stored.unset, **{**stored.overrides, **shared, "tenant_id": THEIRS}
         )

@@ -1,0 +1,86 @@
+"""The summary of a replay as tables."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from focal_core.demo.report import ReplayReport
+
+PROBLEMS_SHOWN = 20
+WIDTH_WITHOUT_TERMINAL = 110
+
+
+def output() -> Console:
+    """Return a console for stdout that does not wrap at 80 columns where there is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+
+
+def print_summary(report: ReplayReport, title: str) -> None:
+    """Print what a replay did: counts, fields per scenario, cost per store, problems."""
+    console = output()
+    console.print(Text(title, style="bold"))
+    console.print(_counts(report))
+    if report.collected or report.missing:
+        console.print(_scenarios(report))
+    console.print(_stores(report))
+    for problem in report.problems[:PROBLEMS_SHOWN]:
+        console.print(Text(f"line {problem.line}: {problem.error}", style="red"))
+        if problem.error.hint:
+            console.print(Text(f"  hint: {problem.error.hint}"))
+    if report.errors > PROBLEMS_SHOWN:
+        console.print(Text(f"... and {report.errors - PROBLEMS_SHOWN} more problems", style="red"))
+    if report.skipped and not report.turns:
+        console.print("Nothing was new: every turn of this log is stored already.")
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for number in numbers:
+        table.add_column(number, justify="right")
+    return table
+
+
+def _counts(report: ReplayReport) -> RenderableType:
+    table = _table("New", "", "count")
+    rows = {
+        "sessions": report.sessions,
+        "turns": report.turns,
+        "episodes": report.episodes,
+        "rules matched": report.rules_matched,
+        "fields collected": report.fields_collected,
+        "turns skipped (stored before)": report.skipped,
+        "problems": report.errors,
+    }
+    for name, count in rows.items():
+        table.add_row(name, f"{count:,}")
+    table.add_row("seconds", f"{report.seconds:.2f}")
+    table.add_row("turns per second", f"{report.turns_per_second:,.0f}")
+    return table
+
+
+def _scenarios(report: ReplayReport) -> RenderableType:
+    table = _table("Fields", "scenario")
+    table.add_column("collected", overflow="fold")
+    table.add_column("required and still missing", overflow="fold")
+    for name in sorted({*report.collected, *report.missing}):
+        table.add_row(Text(name), _listed(report.collected[name]), _listed(report.missing[name]))
+    return table
+
+
+def _listed(fields: Counter[str]) -> Text:
+    return Text(", ".join(f"{name} {count:,}" for name, count in fields.most_common()))
+
+
+def _stores(report: ReplayReport) -> RenderableType:
+    table = _table("Stores", "store", "operations", "seconds", "ms each")
+    for name, cost in report.meter.totals().items():
+        each = 1000 * cost.seconds / cost.operations
+        table.add_row(name, f"{cost.operations:,}", f"{cost.seconds:.2f}", f"{each:.3f}")
+    return table

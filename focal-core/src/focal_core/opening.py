@@ -1,0 +1,214 @@
+"""How ``Focal`` is opened: backends chosen, loaded, checked and opened together; all failures told at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from focal_core.context import BackendContext
+from focal_core.errors import ConfigurationError, FocalError, PluginLoadError, PluginNotFoundError, SettingsError
+from focal_core.plugins import registry
+from focal_core.plugins.backend import PORTS, STORE_PORTS, Backend, port_types
+from focal_core.plugins.hooks import Hooks
+from focal_core.settings import FocalSettings, how_to_set
+
+logger = logging.getLogger("focal")
+
+
+@dataclass
+class Opened:
+    """What opening produced.
+
+    Attributes:
+        backends: the open backends by configured name, in the order of their ports.
+        ports: the implementation of each port, behind its wrappers.
+        closing: closes everything, last opened first; a failure is logged and the rest goes on.
+    """
+
+    backends: dict[str, Backend] = field(default_factory=dict)
+    ports: dict[str, Any] = field(default_factory=dict)
+    closing: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+
+async def open_backends(settings: FocalSettings, context: BackendContext, hooks: Hooks) -> Opened:
+    """Open every configured backend once, concurrently, and return its ports behind their wrappers.
+
+    Raises:
+        FocalError: the one thing that failed, or a ConfigurationError that lists all; what was opened is closed.
+    """
+    opened = Opened()
+    try:
+        await _open_all(settings, context, opened)
+        _take_ports(settings, context, hooks, opened)
+    except BaseException:
+        await opened.closing.aclose()
+        raise
+    return opened
+
+
+async def _open_all(settings: FocalSettings, context: BackendContext, opened: Opened) -> None:
+    failures: dict[str, FocalError] = {}
+    for name in chosen_backends(settings):
+        try:
+            opened.backends[name] = build(settings, name, context)
+        except FocalError as error:
+            failures[name] = error
+    for name, backend in opened.backends.items():
+        opened.closing.push_async_callback(_close, name, backend.close)
+    results = await asyncio.gather(*(one.open() for one in opened.backends.values()), return_exceptions=True)
+    for name, result in zip(opened.backends, results, strict=True):
+        if isinstance(result, Exception):
+            failures[name] = _ours(result, f"backend {name!r} failed to open")
+        elif result is not None:
+            raise result
+    _raise(failures)
+
+
+def chosen_backends(settings: FocalSettings) -> list[str]:
+    """Return the configured names of the backends that serve any port or the profile cache, each once."""
+    names = [name for port in PORTS if (name := settings.backend_for(port))]
+    if settings.profile.cache_enabled:
+        names.append(cache_backend(settings))
+    return list(dict.fromkeys(names))
+
+
+def build(settings: FocalSettings, name: str, context: BackendContext) -> Backend:
+    """Return the backend of a configured name, not yet open.
+
+    Raises:
+        ConfigurationError: it cannot be found, loaded or constructed, its options are wrong, or it does not serve a
+            port that names it.
+    """
+    cls = registry.load(settings.backend_use(name), also=settings.backends)
+    refused = [port for port in PORTS if settings.named_backend(port) == name and port not in cls.ports]
+    if refused:
+        raise ConfigurationError(
+            f"backend {name!r} does not serve {', '.join(refused)}; it serves {', '.join(cls.ports)}",
+            hint=how_to_set(refused[0]),
+        )
+    options = settings.backend_options(name, cls.Options)
+    try:
+        return cls(options, context)
+    except Exception as error:
+        raise _ours(error, f"backend {name!r} could not be constructed") from error
+
+
+def cache_backend(settings: FocalSettings) -> str:
+    """Return the configured name of the backend that caches profiles.
+
+    Raises:
+        PluginNotFoundError: no backend that can is configured or installed.
+        SettingsError: several are configured.
+    """
+    able = []
+    for name in settings.backends:
+        try:
+            backend = registry.load(settings.backend_use(name))
+        except ConfigurationError:
+            continue
+        if "profiles" in backend.caches:
+            able.append(name)
+    if len(able) > 1:
+        raise SettingsError(
+            f"profile.cache_enabled = true, but several backends could keep the cache: {', '.join(able)}",
+            hint="keep one of these [backends] sections",
+        )
+    if able:
+        return able[0]
+    if "profiles" not in registry.load("redis").caches:
+        registration = registry.find("redis")
+        raise PluginNotFoundError(
+            f"profile.cache_enabled = true, but {registration.origin} offers no cache for profiles",
+            hint=f"pip install --upgrade {registration.distribution}, or set profile.cache_enabled = false",
+        )
+    return "redis"
+
+
+def _take_ports(settings: FocalSettings, context: BackendContext, hooks: Hooks, opened: Opened) -> None:
+    failures: dict[str, FocalError] = {}
+    for port in PORTS:
+        name = settings.backend_for(port)
+        if name is None or port not in opened.backends[name].ports:
+            continue
+        try:
+            opened.ports[port] = _take_port(port, name, settings, context, hooks, opened)
+        except Exception as error:
+            failures[port] = _ours(error, f"port {port!r} of backend {name!r} could not be made")
+    _raise(failures)
+    _check_embedding(settings, opened.ports)
+
+
+def _take_port(
+    port: str, name: str, settings: FocalSettings, context: BackendContext, hooks: Hooks, opened: Opened
+) -> Any:
+    found = opened.backends[name].port(port)
+    for expected in port_types(port):
+        if not isinstance(found, expected):
+            raise PluginLoadError(
+                f"backend {name!r} serves port {port!r} with {type(found).__name__}, "
+                f"which is not a {expected.__name__}",
+                hint=f"it must derive from {expected.__module__}.{expected.__name__}",
+            )
+    if port == "profiles" and settings.profile.cache_enabled:
+        cache = opened.backends[cache_backend(settings)]
+        found = cache.cached(port, found, settings.profile.cache_ttl_by_kind())
+    if port in STORE_PORTS:
+        found = hooks.wrap_store(port, found, context, settings)
+    return found
+
+
+def _check_embedding(settings: FocalSettings, ports: Mapping[str, Any]) -> None:
+    wanted, provider = settings.vector.embedding_model, ports.get("embedding")
+    if wanted is None or provider is None or provider.model_id == wanted:
+        return
+    raise SettingsError(
+        f"vector.embedding_model is {wanted!r}, but the embedding provider {settings.providers.embedding!r} "
+        f"embeds with {provider.model_id!r}",
+        hint=f"set vector.embedding_model = {provider.model_id!r}, or choose another provider",
+        code="embedding_model_mismatch",
+    )
+
+
+async def _close(name: str, close: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await close()
+    except Exception as error:
+        # The type alone: a driver's text may hold an address with a password.
+        logger.warning("backend %r failed to close: %s", name, type(error).__name__)
+
+
+def _ours(error: Exception, what: str) -> FocalError:
+    if isinstance(error, FocalError):
+        return error
+    # Any other text than an import's may be a driver's, and hold an address with a password.
+    text = str(error) if isinstance(error, ImportError) else type(error).__name__
+    wrapped = ConfigurationError(
+        f"{what}: {text}",
+        hint="a backend raises only focal's errors; `focal plugins list` names the distribution to report it to",
+        code="backend_failed",
+    )
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _raise(failures: Mapping[str, FocalError]) -> None:
+    """Raise the one failure, or one error that lists all; do nothing when there is none."""
+    if len(failures) == 1:
+        raise next(iter(failures.values()))
+    if failures:
+        raise ConfigurationError(
+            "\n  ".join([f"{len(failures)} failures", *(f"{name}: {error}" for name, error in failures.items())]),
+            hint="; ".join(f"{name}: {error.hint}" for name, error in failures.items() if error.hint) or None,
+            code="several_failures",
+            retryable=all(error.retryable for error in failures.values()),
+            details={
+                "failures": {
+                    name: {"error": str(error), "code": error.code, "hint": error.hint}
+                    for name, error in failures.items()
+                }
+            },
+        ) from ExceptionGroup("failures", list(failures.values()))

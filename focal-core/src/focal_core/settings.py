@@ -1,0 +1,404 @@
+"""Settings: focal.toml < environment < arguments, each value with its source; every key has an effect or is refused.
+
+Settings classes hold what is configured; how it is read and merged is in ``settings_sources``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from focal_core.clock import Clock, SystemClock
+from focal_core.context import BackendContext, Isolation, Limits
+from focal_core.conversation.policy import SessionPolicy
+from focal_core.errors import SettingsError
+from focal_core.plugins.backend import PROVIDER_PORTS, STORE_PORTS
+from focal_core.profile.policy import ProfilePolicy, StaleFieldAction
+from focal_core.redact import redact_setting
+from focal_core.settings_sources import (
+    ARGUMENT,
+    DEFAULT_FILE,
+    KeyPath,
+    Layers,
+    explain,
+    from_environment,
+    interpolated,
+    origin_of,
+    read_file,
+    variable_name,
+)
+from focal_core.values import MAX_DIMENSIONS
+from focal_core.vectors import VectorPolicy
+
+SHARED_VARIABLES: Mapping[str, tuple[str, str]] = {
+    "postgres": ("url", "DATABASE_URL"),
+    "redis": ("url", "REDIS_URL"),
+    "anthropic": ("api_key", "ANTHROPIC_API_KEY"),
+    "openai": ("api_key", "OPENAI_API_KEY"),
+}
+"""Entry point -> the option a variable known outside focal sets when nothing else does."""
+
+
+class Section(BaseModel):
+    """Base of every settings class: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class StoresSettings(Section):
+    """``[stores]``: which backend serves which store port; ``default`` serves the ports that name none."""
+
+    default: str | None = None
+    config: str | None = None
+    memory: str | None = None
+    sessions: str | None = None
+    audit: str | None = None
+    profiles: str | None = None
+    runtime: str | None = None
+
+
+class ProvidersSettings(Section):
+    """``[providers]``: which backend serves which provider port."""
+
+    llm: str | None = None
+    embedding: str | None = None
+    rerank: str | None = None
+
+
+class BackendSettings(BaseModel):
+    """``[backends.<name>]``: the entry point (``use``, by default the section's own name) and its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    use: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options, as the backend will be given them."""
+        return dict(self.__pydantic_extra__ or {})
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        yield "use", self.use
+        yield from redact_setting("", self.options).items()
+
+
+class LimitsSettings(Section):
+    """``[limits]``: see ``focal_core.context.Limits``."""
+
+    text_chars: int = Field(default=Limits.text_chars, ge=1)
+    document_bytes: int = Field(default=Limits.document_bytes, ge=1)
+    metadata_bytes: int = Field(default=Limits.metadata_bytes, ge=1)
+    list_items: int = Field(default=Limits.list_items, ge=1)
+    unpaged_cap: int = Field(default=Limits.unpaged_cap, ge=1)
+
+
+class SessionSettings(Section):
+    """``[session]``: see ``focal_core.conversation.policy.SessionPolicy``."""
+
+    hot_ttl_seconds: int = Field(default=SessionPolicy.hot_ttl_seconds, ge=1)
+    idle_ttl_seconds: int = Field(default=SessionPolicy.idle_ttl_seconds, ge=1)
+    max_session_age_seconds: int = Field(default=SessionPolicy.max_session_age_seconds, ge=1)
+    step_history_limit: int = Field(default=SessionPolicy.step_history_limit, ge=0)
+
+
+class VectorSettings(Section):
+    """``[vector]``: the configured embedding model, and which spaces are accepted.
+
+    Attributes:
+        embedding_model: what a search means that names no model.
+        strict_spaces: True accepts vectors of ``spaces`` only.
+        spaces: ``"model:dims"`` each; in the environment separated by commas.
+    """
+
+    embedding_model: str | None = None
+    strict_spaces: bool = VectorPolicy.strict_spaces
+    spaces: tuple[str, ...] = ()
+
+    @field_validator("spaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("spaces")
+    @classmethod
+    def _check_spaces(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for space in value:
+            model, _, dims = space.rpartition(":")
+            if not model or not dims.isascii() or not dims.isdigit() or not 1 <= int(dims) <= MAX_DIMENSIONS:
+                raise ValueError(f'write each space as "model:dims", dims from 1 to {MAX_DIMENSIONS}')
+        return value
+
+    def policy(self) -> VectorPolicy:
+        """Return what stores are handed."""
+        pairs = (space.rpartition(":") for space in self.spaces)
+        return VectorPolicy(self.embedding_model, self.strict_spaces, frozenset((one[0], int(one[2])) for one in pairs))
+
+
+class FreshnessSettings(Section):
+    """``[profile.freshness]``: age beyond which a field without a rule of its own is stale (0 = never)."""
+
+    default_freshness_seconds: int = Field(default=0, ge=0)
+    stale_field_action: StaleFieldAction = ProfilePolicy.stale_field_action
+
+
+class ProfileSettings(Section):
+    """``[profile]``: how customer profiles are cached, checked, expired and protected.
+
+    Attributes:
+        store_provider: another name of ``[stores] profiles``.
+        cache_enabled: whether a backend that can (redis) caches profiles; the three TTLs are its entries' lives.
+        validation_enabled: fields are checked against their definitions on write.
+        validation_strict: fields without a definition are refused.
+        auto_expire_enabled: whether an open ``Focal`` marks fields past their time every
+            ``expire_check_interval_seconds``; they are never *returned* past it in any case.
+        lineage_tracking_enabled: False drops ``source_item_*`` before storing.
+        max_derivation_chain_depth: links of one lineage chain at most.
+        auto_encrypt_pii: seal fields that hold personal data; needs a cipher.
+        pii_encryption_key_id: the key to seal with; needs a cipher.
+        freshness: see there.
+    """
+
+    store_provider: str | None = None
+    cache_enabled: bool = False
+    cache_ttl_seconds: int = Field(default=1_800, ge=1)
+    field_definitions_ttl_seconds: int = Field(default=3_600, ge=1)
+    scenario_requirements_ttl_seconds: int = Field(default=3_600, ge=1)
+    validation_enabled: bool = ProfilePolicy.validation_enabled
+    validation_strict: bool = ProfilePolicy.validation_strict
+    auto_expire_enabled: bool = True
+    expire_check_interval_seconds: int = Field(default=300, ge=1)
+    lineage_tracking_enabled: bool = ProfilePolicy.lineage_tracking_enabled
+    max_derivation_chain_depth: int = Field(default=ProfilePolicy.max_derivation_chain_depth, ge=1, le=100)
+    auto_encrypt_pii: bool = False
+    pii_encryption_key_id: str | None = None
+    freshness: FreshnessSettings = FreshnessSettings()
+
+    def policy(self) -> ProfilePolicy:
+        """Return what profile stores are handed."""
+        return ProfilePolicy(
+            max_derivation_chain_depth=self.max_derivation_chain_depth,
+            lineage_tracking_enabled=self.lineage_tracking_enabled,
+            default_freshness_seconds=self.freshness.default_freshness_seconds or None,
+            stale_field_action=self.freshness.stale_field_action,
+            validation_enabled=self.validation_enabled,
+            validation_strict=self.validation_strict,
+        )
+
+    def cache_ttl_by_kind(self) -> dict[str, int]:
+        """Return the lives of cache entries in seconds, by kind of entry."""
+        return {
+            "profile": self.cache_ttl_seconds,
+            "field_definitions": self.field_definitions_ttl_seconds,
+            "scenario_requirements": self.scenario_requirements_ttl_seconds,
+        }
+
+
+@dataclass(frozen=True)
+class ShownSetting:
+    """One effective setting as ``focal config show`` prints it.
+
+    Attributes:
+        key: dotted key.
+        value: the value; secrets are hidden.
+        source: a file, an environment variable, ``argument`` or ``default``.
+    """
+
+    key: str
+    value: Any
+    source: str
+
+
+class FocalSettings(Section):
+    """Everything that is configured. ``load`` reads it; constructing it directly uses only what is given.
+
+    Attributes:
+        isolation: what an omitted tenant means.
+        stores: which backend serves which store port.
+        providers: which backend serves which provider port.
+        backends: options of the named backends.
+        limits: sizes beyond which data is refused.
+        session: how long sessions live.
+        vector: embedding model and spaces.
+        profile: customer profiles.
+    """
+
+    isolation: Isolation = Isolation.STRICT
+    stores: StoresSettings = StoresSettings()
+    providers: ProvidersSettings = ProvidersSettings()
+    backends: dict[str, BackendSettings] = {}
+    limits: LimitsSettings = LimitsSettings()
+    session: SessionSettings = SessionSettings()
+    vector: VectorSettings = VectorSettings()
+    profile: ProfileSettings = ProfileSettings()
+
+    _origins: dict[KeyPath, str] = PrivateAttr(default_factory=dict)
+    _shared: dict[str, SecretStr] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_combinations(self) -> Self:
+        profile = self.profile
+        if profile.store_provider and self.stores.profiles and profile.store_provider != self.stores.profiles:
+            raise SettingsError(
+                f"profile.store_provider is {profile.store_provider!r}, stores.profiles is {self.stores.profiles!r}",
+                hint="they are one setting: keep one of them",
+            )
+        for key in ("auto_encrypt_pii", "pii_encryption_key_id"):
+            if getattr(profile, key):
+                raise SettingsError(
+                    f"profile.{key} is set, but no cipher is installed, so nothing could be sealed or opened",
+                    hint="remove profile.auto_encrypt_pii and profile.pii_encryption_key_id",
+                    code="no_cipher",
+                )
+        return self
+
+    @classmethod
+    def load(
+        cls,
+        source: str | os.PathLike[str] | Mapping[str, Any] | FocalSettings | None = None,
+        /,
+        *,
+        environ: Mapping[str, str] | None = None,
+        **overrides: Any,
+    ) -> FocalSettings:
+        """Return the effective settings: arguments > environment > file > defaults.
+
+        Args:
+            source: a file; a mapping, which counts as arguments; settings, which are final but for ``overrides``; or
+                None: ./focal.toml where there is one.
+            environ: the process's environment when None.
+            overrides: sections and keys, such as ``isolation="trusting"`` or ``stores={"default": "main"}``.
+
+        Raises:
+            SettingsError: a file is missing or malformed; a key is unknown; a value is wrong; values contradict.
+        """
+        environ = os.environ if environ is None else environ
+        layers = Layers()
+        if isinstance(source, FocalSettings):
+            layers.lay(source.model_dump(exclude_unset=True), ARGUMENT)
+            layers.origins.update(source._origins)
+            shared = source._shared
+        else:
+            if not isinstance(source, Mapping) and (source is not None or Path(DEFAULT_FILE).exists()):
+                path = DEFAULT_FILE if source is None else source
+                layers.lay(interpolated(read_file(path), environ), os.fspath(path))
+            named = layers.values.get("backends")
+            for key, value, variable in from_environment(environ, cls, named if isinstance(named, dict) else ()):
+                layers.lay_one(key, value, variable)
+            if isinstance(source, Mapping):
+                layers.lay(interpolated(source, environ), ARGUMENT)
+            variables = (name for _, name in SHARED_VARIABLES.values())
+            shared = {name: SecretStr(environ[name]) for name in variables if environ.get(name)}
+        layers.lay(overrides, ARGUMENT)
+        try:
+            settings = cls.model_validate(layers.values)
+        except ValidationError as error:
+            raise explain(error, cls, layers.origins) from None
+        settings._origins, settings._shared = layers.origins, shared
+        return settings
+
+    def backend_for(self, port: str) -> str | None:
+        """Return the configured backend name that serves a port, or None when none is configured."""
+        if port in PROVIDER_PORTS:
+            return getattr(self.providers, port)  # type: ignore[no-any-return]
+        return self.named_backend(port) or self.stores.default
+
+    def named_backend(self, port: str) -> str | None:
+        """Return the backend name given for a port itself, not through ``stores.default``."""
+        if port in PROVIDER_PORTS:
+            return self.backend_for(port)
+        alias = self.profile.store_provider if port == "profiles" else None
+        return getattr(self.stores, port) or alias
+
+    def backend_use(self, name: str) -> str:
+        """Return the entry point a configured backend name stands for."""
+        section = self.backends.get(name)
+        return (section.use if section else None) or name
+
+    def backend_options(self, name: str, model: type[BaseModel]) -> BaseModel:
+        """Return the validated options of a configured backend.
+
+        A variable known outside focal (``DATABASE_URL`` and its like) fills an option the model has and nothing sets.
+
+        Raises:
+            SettingsError: a key is unknown, missing or wrong.
+        """
+        try:
+            return model.model_validate({key: value for key, (value, _) in self._given_options(name, model).items()})
+        except ValidationError as error:
+            raise explain(error, model, self._origins, ("backends", name)) from None
+
+    def _given_options(self, name: str, model: type[BaseModel] | None) -> dict[str, tuple[Any, str]]:
+        """Return (value, source) of each option of a configured backend that something sets."""
+        section = self.backends.get(name)
+        given = {
+            key: (value, origin_of(("backends", name, key), self._origins) or ARGUMENT)
+            for key, value in (section.options if section else {}).items()
+        }
+        option, variable = SHARED_VARIABLES.get(self.backend_use(name).partition("@")[0], ("", ""))
+        free = option not in given and f"{option}_env" not in given
+        if model is not None and option in model.model_fields and free and variable in self._shared:
+            given[option] = (self._shared[variable].get_secret_value(), variable)
+        return given
+
+    def context(self, clock: Clock | None = None) -> BackendContext:
+        """Return what every backend is handed, with another clock than the machine's if one is given."""
+        return BackendContext(
+            clock=clock or SystemClock(),
+            isolation=self.isolation,
+            limits=Limits(**dict(self.limits)),
+            profile_policy=self.profile.policy(),
+            session_policy=SessionPolicy(**dict(self.session)),
+            vector_policy=self.vector.policy(),
+        )
+
+    def shown(self, options: Mapping[str, type[BaseModel]]) -> list[ShownSetting]:
+        """Return every effective setting with its source, secrets hidden.
+
+        Args:
+            options: the options model of each configured backend name that could be loaded.
+        """
+        rows = list(self._shown_section((), self))
+        for name in sorted({*self.backends, *options}):
+            use = self.backends[name].use if name in self.backends else None
+            source = "default" if use is None else self._origins.get(("backends", name, "use"), ARGUMENT)
+            rows.append(ShownSetting(f"backends.{name}.use", self.backend_use(name), source))
+            model = options.get(name)
+            given = self._given_options(name, model)
+            for key, field in (model.model_fields if model else {}).items():
+                if not field.is_required():
+                    given.setdefault(key, (field.get_default(call_default_factory=True), "default"))
+            for key, (value, source) in given.items():
+                rows.append(ShownSetting(f"backends.{name}.{key}", redact_setting(key, value), source))
+        return rows
+
+    def _shown_section(self, path: KeyPath, section: BaseModel) -> Iterator[ShownSetting]:
+        for name, value in section:
+            here = (*path, name)
+            if isinstance(value, BaseModel):
+                yield from self._shown_section(here, value)
+            elif name != "backends":
+                given = ARGUMENT if name in section.model_fields_set else "default"
+                origin = origin_of(here, self._origins) or given
+                shown = list(value) if isinstance(value, tuple) else value
+                yield ShownSetting(".".join(here), redact_setting(name, shown), origin)
+
+
+def how_to_set(port: str) -> str:
+    """Return how a port is given a backend, for hints."""
+    if port in STORE_PORTS:
+        return f"set stores.{port} (or stores.default) in {DEFAULT_FILE}, or {variable_name(('stores', port))}"
+    return f"set providers.{port} in {DEFAULT_FILE}, or {variable_name(('providers', port))}"

@@ -1,0 +1,1 @@
+"""A third party's backend, written from the documents alone: an audit store over plain lists."""
