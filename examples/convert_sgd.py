@@ -197,9 +197,7 @@ def _dialogues(paths: list[Path], scenarios: dict[str, set[str]]) -> Iterator[Js
             try:
                 yield convert_dialogue(record, scenarios)
             except (KeyError, TypeError, ValueError, IndexError) as error:
-                stop(
-                    f"{path}, record {number}: not of Schema-Guided Dialogue ({type(error).__name__}: {error})"
-                )
+                stop(f"{path}, record {number}: not of Schema-Guided Dialogue ({type(error).__name__}: {error})")
         if not number:
             stop(f"{path} holds no dialogue")
 

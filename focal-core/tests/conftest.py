@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
 from focal_core.plugins import discovery
 from focal_core.plugins.hooks import load_hooks
 

@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from focal_core.profile.models import RequiredLevel
 
 from focal_core.app import Focal
 from focal_core.config.models import Scope
 from focal_core.demo.agent_file import AgentDefinition, read_agent_file
 from focal_core.demo.load import load_agent
 from focal_core.errors import SettingsError
-from focal_core.profile.models import RequiredLevel
 
 TENANT = UUID("018f0000-0000-7000-8000-0000000000a1")
 OTHER_TENANT = UUID("018f0000-0000-7000-8000-0000000000b2")
@@ -226,7 +226,7 @@ def test_a_transition_to_a_missing_step_names_everything_needed_to_mend_it(tmp_p
 
 def test_a_missing_file_is_an_error_with_its_path(tmp_path: Path) -> None:
     """A file that cannot be read is focal's error, not Python's."""
-    with pytest.raises(SettingsError, match="nowhere.toml: cannot read") as caught:
+    with pytest.raises(SettingsError, match=r"nowhere\.toml: cannot read") as caught:
         read_agent_file(tmp_path / "nowhere.toml", TENANT)
     assert caught.value.hint
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from focal_core.profile.models import ProfileFieldSource
 
 from focal_core.demo.conversations import ConversationFile, Line
 from focal_core.errors import SettingsError
-from focal_core.profile.models import ProfileFieldSource
 
 
 def record(**changes: Any) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def test_a_damaged_archive_ends_with_a_wrong_line(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_an_error_at_once(tmp_path: Path) -> None:
     """A path that cannot be read is told before anything is replayed."""
-    with pytest.raises(SettingsError, match="nowhere.jsonl: cannot read") as caught:
+    with pytest.raises(SettingsError, match=r"nowhere\.jsonl: cannot read") as caught:
         ConversationFile(tmp_path / "nowhere.jsonl")
     assert caught.value.hint
 

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+
 from focal_core.audit.inmemory import InMemoryAuditStore
 from focal_core.context import BackendContext
 from focal_core.errors import PluginLoadError, SettingsError

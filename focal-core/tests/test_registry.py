@@ -7,13 +7,16 @@ import sys
 from typing import Any
 
 import pytest
+
 from focal_core.errors import PluginConflictError, PluginLoadError, PluginNotFoundError
+from focal_core.imports import resolve
 from focal_core.inmemory.backend import InMemoryBackend
 from focal_core.plugins import discovery, registry
-from focal_core.plugins.backend import CAPABILITIES, PORTS, resolve
+from focal_core.plugins.backend import CAPABILITIES, PORTS
 
 GOOD = """
-    from focal_core.inmemory.backend import InMemoryBackend
+    from focal_core.imports import resolve
+from focal_core.inmemory.backend import InMemoryBackend
 
     class GoodBackend(InMemoryBackend):
         pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from focal_core.profile.models import ItemStatus, ProfileFieldSource, SourceType
 from typer.testing import CliRunner
 
 from focal_core.app import Focal
@@ -24,7 +24,6 @@ from focal_core.demo.replay import ReplayOptions, replay
 from focal_core.errors import InvalidDataError, StoreUnavailableError
 from focal_core.memory import groups
 from focal_core.memory.models import EpisodeSource
-from focal_core.profile.models import ItemStatus, ProfileFieldSource, SourceType
 
 TENANT = UUID("018f0000-0000-7000-8000-0000000000a1")
 IN_MEMORY = {"stores": {"default": "inmemory"}, "providers": {"embedding": "hashing"}}

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict, SecretStr
+
 from focal_core.context import BackendContext, Isolation, Limits
 from focal_core.errors import SettingsError
 from focal_core.inmemory.backend import InMemoryOptions
 from focal_core.profile.policy import ProfilePolicy, StaleFieldAction
 from focal_core.redact import redact, redact_setting
 from focal_core.settings import FocalSettings, ProfileSettings
-from pydantic import BaseModel, ConfigDict, SecretStr
 
 
 class UrlOptions(BaseModel):
@@ -212,7 +213,7 @@ def test_an_unset_variable_in_a_text_is_an_error(in_folder: Path) -> None:
     """It is never replaced by nothing."""
     write(in_folder, '[profile]\npii_encryption_key_id = "${NOT_SET}"\n')
 
-    with pytest.raises(SettingsError, match="profile.pii_encryption_key_id refers to .* NOT_SET") as caught:
+    with pytest.raises(SettingsError, match=r"profile\.pii_encryption_key_id refers to .* NOT_SET") as caught:
         FocalSettings.load(environ={})
 
     assert "set NOT_SET" in (caught.value.hint or "")
@@ -240,7 +241,7 @@ def test_shared_variables_come_last_and_only_where_the_option_exists() -> None:
     assert settings.backend_options("own", UrlOptions).url == "mine"  # type: ignore[attr-defined]
     assert settings.backend_options("postgres", InMemoryOptions) == InMemoryOptions()
     assert shown(settings, main=UrlOptions)["backends.main.url"] == ("postgresql://shared", "DATABASE_URL")
-    with pytest.raises(SettingsError, match="backends.redis.url is not set") as caught:
+    with pytest.raises(SettingsError, match=r"backends\.redis\.url is not set") as caught:
         settings.backend_options("redis", UrlOptions)
     assert caught.value.hint == "set backends.redis.url in focal.toml, or FOCAL_BACKENDS__REDIS__URL"
 

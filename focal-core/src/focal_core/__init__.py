@@ -1,12 +1,29 @@
 """focal-core: the contracts, models, registry and in-memory reference of focal.
 
-The public names; each is imported when it is first used, so that importing the package costs next to nothing.
+The public names. All but the errors are imported when they are first used, so that importing the package costs next
+to nothing; every other error is in ``focal_core.errors``.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from focal_core.errors import (
+    ConfigurationError,
+    ConflictError,
+    DuplicateError,
+    FocalError,
+    InvalidDataError,
+    NotFoundError,
+    PluginNotFoundError,
+    ProviderError,
+    SettingsError,
+    StaleVersionError,
+    StoreError,
+    StoreUnavailableError,
+    TenantRequiredError,
+)
 
 if TYPE_CHECKING:
     from focal_core.app import Focal as Focal
@@ -16,10 +33,6 @@ if TYPE_CHECKING:
     from focal_core.context import BackendContext as BackendContext
     from focal_core.context import Isolation as Isolation
     from focal_core.context import Limits as Limits
-    from focal_core.errors import ConfigurationError as ConfigurationError
-    from focal_core.errors import FocalError as FocalError
-    from focal_core.errors import ProviderError as ProviderError
-    from focal_core.errors import StoreError as StoreError
     from focal_core.health import CheckResult as CheckResult
     from focal_core.health import HealthReport as HealthReport
     from focal_core.paging import Page as Page
@@ -35,25 +48,51 @@ _MODULES = {
     "BackendContext": "focal_core.context",
     "CheckResult": "focal_core.health",
     "Clock": "focal_core.clock",
-    "ConfigurationError": "focal_core.errors",
     "Focal": "focal_core.app",
-    "FocalError": "focal_core.errors",
     "FocalSettings": "focal_core.settings",
     "HealthReport": "focal_core.health",
     "Isolation": "focal_core.context",
     "Limits": "focal_core.context",
     "ManualClock": "focal_core.clock",
     "Page": "focal_core.paging",
-    "ProviderError": "focal_core.errors",
     "Store": "focal_core.store",
-    "StoreError": "focal_core.errors",
     "SyncFocal": "focal_core.sync",
     "SystemClock": "focal_core.clock",
     "TenantView": "focal_core.tenancy",
     "hookimpl": "focal_core.plugins.hooks",
 }
 
-__all__ = sorted(_MODULES)
+__all__ = [
+    "Backend",
+    "BackendContext",
+    "CheckResult",
+    "Clock",
+    "ConfigurationError",
+    "ConflictError",
+    "DuplicateError",
+    "Focal",
+    "FocalError",
+    "FocalSettings",
+    "HealthReport",
+    "InvalidDataError",
+    "Isolation",
+    "Limits",
+    "ManualClock",
+    "NotFoundError",
+    "Page",
+    "PluginNotFoundError",
+    "ProviderError",
+    "SettingsError",
+    "StaleVersionError",
+    "Store",
+    "StoreError",
+    "StoreUnavailableError",
+    "SyncFocal",
+    "SystemClock",
+    "TenantRequiredError",
+    "TenantView",
+    "hookimpl",
+]
 
 
 def __getattr__(name: str) -> Any:

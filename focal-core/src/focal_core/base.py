@@ -104,7 +104,10 @@ def validated_copy(model: M) -> M:
     Raises:
         pydantic.ValidationError: a nested container was changed into something the model does not allow.
     """
-    return type(model).model_validate(model)
+    copied = type(model).model_validate(model)
+    # pydantic hands the very set of the original on; ``set_stored`` on one of the two would reach the other.
+    object.__setattr__(copied, "__pydantic_fields_set__", set(model.__pydantic_fields_set__))
+    return copied
 
 
 class TolerantEnum(StrEnum):

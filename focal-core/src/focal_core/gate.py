@@ -54,7 +54,7 @@ def _check_sizes(model: FocalModel, limits: Limits, path: str) -> None:
                 _check_document(value, limits, f"{path}.{name}", name)
         elif isinstance(value, FocalModel):
             _check_sizes(value, limits, f"{path}.{name}")
-        elif isinstance(value, Mapping) and value:
+        elif isinstance(value, dict | Mapping) and value:
             if isinstance(next(iter(value.values())), FocalModel):
                 for key, item in value.items():
                     _check_sizes(item, limits, f"{path}.{name}[{key}]")

@@ -52,7 +52,13 @@ async def open_backends(settings: FocalSettings, context: BackendContext, hooks:
 
 async def _open_all(settings: FocalSettings, context: BackendContext, opened: Opened) -> None:
     failures: dict[str, FocalError] = {}
-    for name in chosen_backends(settings):
+    names = chosen_backends(settings)
+    if settings.profile.cache_enabled:
+        try:
+            names = list(dict.fromkeys([*names, cache_backend(settings)]))
+        except FocalError as error:
+            failures["profile.cache_enabled"] = error
+    for name in names:
         try:
             opened.backends[name] = build(settings, name, context)
         except FocalError as error:
@@ -69,11 +75,8 @@ async def _open_all(settings: FocalSettings, context: BackendContext, opened: Op
 
 
 def chosen_backends(settings: FocalSettings) -> list[str]:
-    """Return the configured names of the backends that serve any port or the profile cache, each once."""
-    names = [name for port in PORTS if (name := settings.backend_for(port))]
-    if settings.profile.cache_enabled:
-        names.append(cache_backend(settings))
-    return list(dict.fromkeys(names))
+    """Return the configured names of the backends that serve any port, each once, in the order of the ports."""
+    return list(dict.fromkeys(name for port in PORTS if (name := settings.backend_for(port))))
 
 
 def build(settings: FocalSettings, name: str, context: BackendContext) -> Backend:

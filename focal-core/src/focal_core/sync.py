@@ -12,6 +12,7 @@ from uuid import UUID
 
 from focal_core.errors import ConfigurationError
 from focal_core.plugins.backend import PORTS
+from focal_core.tenancy import BoundStore
 
 if TYPE_CHECKING:
     from focal_core.app import Focal, Opening
@@ -72,7 +73,7 @@ class SyncTwin:
     def _settled(self, result: Any) -> Any:
         if inspect.isawaitable(result):
             return self._loop.run(_awaited(result))
-        if hasattr(result, "__aenter__") or hasattr(result, "__anext__"):
+        if isinstance(result, BoundStore) or hasattr(result, "__aenter__") or hasattr(result, "__anext__"):
             return SyncTwin(result, self._loop)
         return result
 

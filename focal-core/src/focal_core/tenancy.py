@@ -7,15 +7,15 @@ The views themselves stand beside the ports (``<domain>/bound.py``) and are gene
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Set
-from dataclasses import is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from focal_core.errors import ConfigurationError, TenantRequiredError
-from focal_core.plugins.backend import resolve
+from focal_core.imports import resolve
 
 if TYPE_CHECKING:
     from focal_core.app import Focal
@@ -72,7 +72,7 @@ class BoundStore(Generic[S]):
 
 
 def _check(value: Any, tenant_id: UUID) -> None:
-    kind = _kind(type(value))
+    kind = _kind(value.__class__)
     if kind is None:
         return
     if kind == "owned":
@@ -83,20 +83,27 @@ def _check(value: Any, tenant_id: UUID) -> None:
                 hint="use the view of the model's own tenant: focal.tenant(model.tenant_id)",
             )
         return
-    items = value if kind == "items" else value.values() if kind == "mapping" else vars(value).values()
-    for item in items:
+    for item in _PARTS[kind](value):
         _check(item, tenant_id)
+
+
+_PARTS: Mapping[str, Callable[[Any], Iterable[Any]]] = {
+    "items": iter,
+    "mapping": lambda value: value.values(),
+    "model": lambda value: vars(value).values(),
+    "dataclass": lambda value: (getattr(value, field.name) for field in fields(value)),
+}
 
 
 @functools.cache
 def _kind(cls: type) -> str | None:
     if issubclass(cls, BaseModel):
-        return "owned" if "tenant_id" in cls.model_fields else "object"
+        return "owned" if "tenant_id" in cls.model_fields else "model"
     if issubclass(cls, list | tuple | Set):
         return "items"
     if issubclass(cls, Mapping):
         return "mapping"
-    return "object" if is_dataclass(cls) else None
+    return "dataclass" if is_dataclass(cls) else None
 
 
 @functools.cache

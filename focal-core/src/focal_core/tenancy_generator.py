@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dataclasses
 import importlib
 import inspect
 import sys
@@ -180,12 +181,14 @@ def _import_lines(imports: dict[str, set[str]]) -> str:
 
 def _names_tenant(hint: Any) -> bool:
     """Return whether values of a type can hold a model that names its tenant."""
-    if typing.is_typeddict(hint):
+    if typing.is_typeddict(hint) or (isinstance(hint, type) and dataclasses.is_dataclass(hint)):
         return any(_names_tenant(inner) for inner in typing.get_type_hints(hint).values())
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         fields = hint.model_fields
         return "tenant_id" in fields or any(_names_tenant(field.annotation) for field in fields.values())
-    return any(_names_tenant(inner) for inner in typing.get_args(hint))
+    # Of Annotated, the first argument is the type; the others are validators.
+    inners = typing.get_args(hint)[: 1 if typing.get_origin(hint) is typing.Annotated else None]
+    return any(_names_tenant(inner) for inner in inners)
 
 
 def target(port: str) -> Path:

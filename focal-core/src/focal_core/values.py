@@ -103,6 +103,8 @@ Text = Annotated[str, _text(0)]
 """Free text: every Python str, untouched."""
 RequiredText = Annotated[str, _text(1)]
 """Free text of at least one character."""
+RequiredText1024 = Annotated[str, _text(1, 1024)]
+"""As RequiredText, at most 1,024 characters."""
 Identifier = Annotated[str, _identifier(255)]
 """A name or key: NFC, not blank, 1 to 255 characters, no controls, no lone surrogates."""
 Identifier50 = Annotated[str, _identifier(50)]
@@ -139,7 +141,7 @@ def _copy_json(value: object, path: str, depth: int) -> JSON:
         if not math.isfinite(value):
             raise _refuse("json_invalid", f"{path} is not a finite number")
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         if depth >= MAX_JSON_DEPTH:
             raise _refuse("json_too_deep", f"{path[:80]} is nested deeper than {MAX_JSON_DEPTH} levels")
         copied = {}

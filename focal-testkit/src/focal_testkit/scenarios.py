@@ -27,6 +27,7 @@ class Stored:
         get: ``(store, instance) -> instance | None``, the port's way to read it back.
         unset: fields the store manages or that a generated instance must leave at their default.
         clock: fields the store's clock fills; not compared.
+        clock_within: the same for models within the model: container field -> fields of what it holds.
         prepare: ``(store, instance)``: stores what the instance depends on, such as its profile.
         overrides: field values that a generated instance must have.
         repeatable: whether saving the same object twice is a no-op success.
@@ -37,6 +38,7 @@ class Stored:
     get: Callable[[Any, Any], Awaitable[Any]]
     unset: frozenset[str] = frozenset()
     clock: frozenset[str] = frozenset({"created_at", "updated_at", "recorded_at"})
+    clock_within: Mapping[str, frozenset[str]] = field(default_factory=dict)
     prepare: Callable[[Any, Any], Awaitable[Any]] | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     repeatable: bool = True

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from focal_core.cli.output import print_json, print_table
 from focal_core.errors import ConfigurationError
+from focal_core.opening import chosen_backends
 from focal_core.plugins import registry
-from focal_core.plugins.backend import PORTS
 from focal_core.settings import FocalSettings
 
 
@@ -38,9 +38,8 @@ def show(
 
 def _options(settings: FocalSettings) -> dict[str, type[BaseModel]]:
     """Return the options of the configured backends that can be loaded; ``focal doctor`` tells of the others."""
-    named = {name for port in PORTS if (name := settings.backend_for(port))} | settings.backends.keys()
     options = {}
-    for name in named:
+    for name in {*chosen_backends(settings), *settings.backends}:
         try:
             options[name] = registry.load(settings.backend_use(name)).Options
         except ConfigurationError:

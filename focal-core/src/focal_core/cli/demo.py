@@ -68,7 +68,7 @@ async def _show(console: Console, stores: TenantView, agent: AgentDefinition, co
     for record in await stores.audit.list_turns_by_session(session_id):
         await _show_turn(console, stores, agent, record)
     console.print()
-    console.print(_profile(profile, {definition.name for definition in agent.fields if definition.is_pii}))
+    console.print(await _profile(stores, profile, {one.name for one in agent.fields if one.is_pii}))
     visits = " > ".join(f"{visit.step_name} (turn {visit.turn_number})" for visit in session.step_history)
     console.print(Text(f"Session {session_id}: {session.turn_count} turns, version {session.version}, steps {visits}"))
 
@@ -110,20 +110,21 @@ def _place(agent: AgentDefinition, record: TurnRecord) -> str:
     return f"{scenario.name} / {step}; still to ask: {missing}"
 
 
-def _profile(profile: CustomerProfile, private: set[str]) -> Table:
+async def _profile(stores: TenantView, profile: CustomerProfile, private: set[str]) -> Table:
     title = "The customer's profile afterwards"
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("field", "value", "source", "confidence", "session", "turn", "status"):
+    for heading in ("field", "value", "source", "confidence", "collected in", "status"):
         table.add_column(heading, overflow="fold")
     versions = [*profile.fields.values(), *(old for history in profile.field_history.values() for old in history)]
     for one in sorted(versions, key=lambda version: (version.name, version.collected_at)):
+        origin = None if one.source_session_id is None else await stores.sessions.get(one.source_session_id)
+        conversation = "?" if origin is None else origin.metadata["conversation_id"]
         table.add_row(
             Text(one.name + (" (personal)" if one.name in private else "")),
             Text(str(one.value)),
             one.source.value,
             f"{one.confidence:.2f}",
-            str(one.source_session_id)[:8],
-            str(one.source_metadata.get("turn_number", "")),
+            Text(f"{conversation}, turn {one.source_metadata['turn_number']}"),
             one.status.value,
         )
     return table

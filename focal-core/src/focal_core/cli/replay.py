@@ -38,7 +38,7 @@ def replay_command(
     tenant: Annotated[UUID, typer.Option(help="Tenant whose stores are filled.")] = DEFAULT_TENANT,
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Conversations at a time.")] = 16,
     min_score: Annotated[
-        float, typer.Option(min=-1.0, max=1.0, help="Cosine from which a rule matches.")
+        float, typer.Option(min=-1.0, max=1.0, help="Cosine from which rules match and episodes are recalled.")
     ] = ReplayOptions.min_score,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first problem.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,

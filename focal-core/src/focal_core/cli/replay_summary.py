@@ -49,6 +49,7 @@ def _table(title: str, first: str, *numbers: str) -> Table:
 
 def _counts(report: ReplayReport) -> RenderableType:
     table = _table("New", "", "count")
+    table.show_header = False
     rows = {
         "sessions": report.sessions,
         "turns": report.turns,

@@ -95,5 +95,5 @@ class BoundSessionStore(BoundStore[SessionStore]):
         return await self._store.tier_of(session_id, tenant_id=self.tenant_id)
 
     async def cleanup_expired(self, *, limit: int = 1000) -> int:
-        """Remove sessions that have expired, longest expired first, from every tier and index; return how many."""
+        """Remove sessions that have expired from every tier and index, and return how many."""
         return await self._store.cleanup_expired(tenant_id=self.tenant_id, limit=limit)

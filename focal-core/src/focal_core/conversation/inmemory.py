@@ -26,7 +26,7 @@ def _newest_first(session: Session) -> tuple[int, str]:
 
 
 def _first_to_expire(session: Session) -> tuple[int, str]:
-    return micros(session.expires_at or session.last_activity_at), str(session.session_id)
+    return micros(lifecycle.end_of(session)), str(session.session_id)
 
 
 class InMemorySessionStore(InMemoryStore, SessionStore):
@@ -127,12 +127,17 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
         *,
         after: str | None = None,
     ) -> Page[Session]:
-        scope = cursor_scope(tenant_id, "list_by_agent", agent=agent_id, status=status)
-        paging = {"scope": scope, "limit": limit, "cap": self.cap, "offset": offset, "after": after}
-        if status is None:
-            return self._of_agent.page((tenant_id, agent_id), **paging, keep=self._live_now())
-        wanted = lifecycle.member(SessionStatus, status, "status")
-        return self._of_agent_in_status.page((tenant_id, agent_id, wanted), **paging, keep=self._live_now())
+        wanted = None if status is None else lifecycle.member(SessionStatus, status, "status")
+        index = self._of_agent if wanted is None else self._of_agent_in_status
+        return index.page(
+            (tenant_id, agent_id) if wanted is None else (tenant_id, agent_id, wanted),
+            scope=cursor_scope(tenant_id, "list_by_agent", agent=agent_id, status=wanted),
+            limit=limit,
+            cap=self.cap,
+            offset=offset,
+            after=after,
+            keep=self._live_now(),
+        )
 
     async def list_by_customer(
         self, tenant_id: UUID, customer_profile_id: UUID, limit: int = 100, *, after: str | None = None
@@ -209,7 +214,7 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
         check_limit(limit)
         now = self.context.clock.now()
         expired: list[Session] = []
-        for tenant in sorted(self._sessions.tenants()) if tenant_id is None else [tenant_id]:
+        for tenant in self._sessions.tenants() if tenant_id is None else [tenant_id]:
             for row in self._expiring.rows(tenant):
                 if lifecycle.is_live(row, now) or len(expired) == limit:
                     break

@@ -33,9 +33,15 @@ def expiry(created_at: datetime, last_activity_at: datetime, policy: SessionPoli
     return last_activity_at + min(idle, age_left)
 
 
-def is_live(session: Session, now: datetime) -> bool:
+def end_of(stored: Session) -> datetime:
+    """Return when a stored session is gone."""
+    assert stored.expires_at is not None, "every save sets it"
+    return stored.expires_at
+
+
+def is_live(stored: Session, now: datetime) -> bool:
     """Return whether a stored session is still there for readers."""
-    return session.expires_at is not None and now < session.expires_at
+    return now < end_of(stored)
 
 
 def prepare(session: Session, context: BackendContext) -> Session:
@@ -45,9 +51,8 @@ def prepare(session: Session, context: BackendContext) -> Session:
         InvalidDataError: the session is invalid or exceeds a limit.
     """
     row = admit(session, context.limits)
-    excess = len(row.step_history) - context.session_policy.step_history_limit
-    if excess > 0:
-        row.set_stored(step_history=row.step_history[excess:], step_history_dropped=row.step_history_dropped + excess)
+    excess = max(0, len(row.step_history) - context.session_policy.step_history_limit)
+    row.set_stored(step_history=row.step_history[excess:], step_history_dropped=row.step_history_dropped + excess)
     return row
 
 
@@ -58,10 +63,9 @@ def check_transition(row: Session, stored: Session, *, force: bool) -> None:
         InvalidDataError: code ``immutable_field``.
         ConflictError: code ``session_closed``.
     """
-    changed = [name for name in ("agent_id", "created_at") if getattr(row, name) != getattr(stored, name)]
-    if "created_at" not in row.model_fields_set and "created_at" in changed:
-        # The object was built anew; what its default says is nobody's wish.
-        changed.remove("created_at")
+    # A created_at that nobody set is the default of an object built anew, not a wish.
+    given = [name for name in ("agent_id", "created_at") if name in row.model_fields_set]
+    changed = [name for name in given if getattr(row, name) != getattr(stored, name)]
     if changed:
         raise InvalidDataError(
             f"session {row.session_id}: {' and '.join(changed)} cannot change after the first save",

@@ -205,7 +205,7 @@ class SessionStore(Store):
 
     @abstractmethod
     async def cleanup_expired(self, *, tenant_id: UUID | None = None, limit: int = 1000) -> int:
-        """Remove sessions that have expired, longest expired first, from every tier and index; return how many.
+        """Remove sessions that have expired from every tier and index, and return how many.
 
         Maintenance: an omitted tenant means every tenant, in both isolation modes. Call it until it returns less
         than the limit.

@@ -132,11 +132,12 @@ _TOP = {"agent", "fields", "variables", "templates", "rules", "scenarios"}
 
 
 def suggest(wanted: str, known: Iterable[str]) -> str:
-    """Return the hint for a name that does not exist: the nearest known ones first, then what is known at all."""
+    """Return the hint for a name that does not exist: the nearest known one, then what is known at all."""
     names = sorted(set(known))
-    near = get_close_matches(wanted, names, n=1)
-    listed = ", ".join(repr(name) for name in names[:20]) + (", ..." if len(names) > 20 else "")
-    return f"did you mean {near[0]!r}? " * bool(near) + (f"known: {listed}" if names else "none is defined")
+    if not names:
+        return "none is defined"
+    near = "".join(f"did you mean {name!r}? " for name in get_close_matches(wanted, names, n=1))
+    return f"{near}known: {', '.join(map(repr, names[:20]))}{', ...' if len(names) > 20 else ''}"
 
 
 @dataclass(frozen=True)
@@ -288,8 +289,8 @@ class _Reader:
         )
 
     def build(self, item: _Item, model: type[M], kind: str, **given: Any) -> M:
-        given.setdefault("id", self.id(kind, item.table["name"]))
-        return item.build(model, tenant_id=self.tenant_id, agent_id=self.agent.id, **given)
+        id = self.id(kind, item.table["name"])
+        return item.build(model, id=id, tenant_id=self.tenant_id, agent_id=self.agent.id, **given)
 
     def scope(self, item: _Item) -> dict[str, Any]:
         scenario = item.name("scenario", self.scenarios, "scenario")
@@ -344,11 +345,11 @@ class _Reader:
             id = self.id("requirement", scenario, step or "", rule or "", name)
             if id in found:
                 raise item.error("is required twice", "keep one requirement for each field, step and rule")
-            found[id] = self.build(
-                item,
+            found[id] = item.build(
                 ScenarioFieldRequirement,
-                "requirement",
                 id=id,
+                tenant_id=self.tenant_id,
+                agent_id=self.agent.id,
                 scenario_id=self.id("scenario", scenario),
                 step_id=None if step is None else self.id("step", scenario, step),
                 rule_id=None if rule is None else self.id("rule", rule),

@@ -58,7 +58,8 @@ async def load_agent(definition: AgentDefinition, stores: Any, embedding: Embedd
         if stored is not None and _content(stored) == _content(new):
             summary.unchanged[kind] += 1
         else:
-            await write(new)
+            # A copy: stores advance the version of what they save, and the definition may be loaded elsewhere too.
+            await write(new.model_copy())
             summary.saved[kind] += 1
 
     await save("agents", definition.agent, await config.get_agent(agent_id), config.save_agent)

@@ -30,7 +30,8 @@ class ReplayOptions:
     Attributes:
         concurrency: conversations at a time.
         strict: stop at the first problem instead of reporting it and going on.
-        min_score: cosine from which a rule matches a message; what is right depends on the embedding model.
+        min_score: cosine from which a rule matches a message and an earlier one is recalled; what is right depends on
+            the embedding model.
         rule_limit: rules matched in one scope at most.
         memory_limit: episodes recalled for one turn at most.
     """

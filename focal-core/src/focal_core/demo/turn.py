@@ -31,7 +31,7 @@ class Turns:
         stores: where turns are stored.
         report: counts what is new.
         clock: the time of turns that have none in the log.
-        min_score: cosine from which a rule matches.
+        min_score: cosine from which a rule matches and an episode is recalled.
         rule_limit: rules matched in one scope at most.
         memory_limit: episodes recalled at most.
     """
@@ -89,7 +89,11 @@ class Turns:
         rules: list[tuple[Rule, float]] = []
         if turn.user and known is None:
             recalled = await self.stores.memory.vector_search_episodes(
-                query, groups.customer(profile.id), self.memory_limit, embedding_model=self.stores.embedding.spec.model
+                query,
+                groups.customer(profile.id),
+                self.memory_limit,
+                min_score=self.min_score,
+                embedding_model=self.stores.embedding.spec.model,
             )
             rules = await self.match(query, session, exchange)
         collected = await self.customers.collect(exchange, profile, at)
@@ -197,7 +201,7 @@ class Turns:
                 session_id=exchange.session_id,
                 content=exchange.text,
                 source=EpisodeSource.USER if exchange.turn.user else EpisodeSource.AGENT,
-                embedding=query,
+                embedding=tuple(query),
                 embedding_model=embedding.spec.model,
                 metadata={"turn_id": str(exchange.turn_id), "turn_number": exchange.number},
                 valid_from=at,

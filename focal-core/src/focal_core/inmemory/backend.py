@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from focal_core.context import BackendContext
 from focal_core.errors import ConfigurationError
 from focal_core.health import CheckResult, HealthReport
-from focal_core.plugins.backend import CONTRACT, Backend, resolve
+from focal_core.imports import resolve
+from focal_core.plugins.backend import CONTRACT, Backend
 
 
 class InMemoryOptions(BaseModel):

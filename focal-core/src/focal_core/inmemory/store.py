@@ -111,6 +111,8 @@ class InMemoryStore(Store):
             )
         stamp(row, stored, self.context.clock.now())
         row.set_stored(row_version=actual + 1)
+        # An explicit revival is explicit once: objects read from here on do not carry it.
+        row.model_fields_set.discard("deleted_at")
         if check is not None:
             check(row)
         table.put(row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 from focal_core.context import BackendContext
 from focal_core.errors import UnsupportedOperationError
 from focal_core.health import HealthReport
+from focal_core.imports import resolve as resolve
 
 CONTRACT = "1.0"
 """The contract version this release of focal-core defines."""
@@ -40,12 +40,6 @@ CAPABILITIES = frozenset(
     | {"cache", "count_tokens"}
 )
 """What a backend may declare beyond the core of the contract: stores first, then providers."""
-
-
-def resolve(target: str) -> Any:
-    """Import and return what a ``"module:attribute"`` string names."""
-    module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def port_types(port: str) -> tuple[type, ...]:

@@ -59,8 +59,8 @@ def registrations(group: str) -> tuple[Registration, ...]:
     found = set()
     for entry in importlib.metadata.entry_points(group=group):
         metadata = None if entry.dist is None else entry.dist.metadata
-        name, version = ("", "") if metadata is None else (metadata["Name"] or "", metadata["Version"] or "")
-        found.add(Registration(entry.name, normalised(name) or "unknown", version or "unknown", entry.value))
+        name, version = (metadata[key] if metadata and key in metadata else "unknown" for key in ("Name", "Version"))
+        found.add(Registration(entry.name, normalised(name), version, entry.value))
     return tuple(sorted(found))
 
 

@@ -58,11 +58,11 @@ def output_type(kind: type[T]) -> OutputType[T]:
 @lru_cache(maxsize=512)
 def _build(kind: Any) -> OutputType[Any]:
     adapter, schema = _schema(kind)
+    lint(schema)
     wrapped = schema.get("type") != "object"
     if wrapped:
         model = create_model("Value", __config__=ConfigDict(extra="forbid"), value=(kind, ...))
         adapter, schema = _schema(model)
-    lint(schema)
     name = "".join(char if char.isascii() and char.isalnum() else "_" for char in schema.get("title", "Value"))
     return OutputType(ResponseSchema(name=name[:64], schema=schema), adapter, wrapped)
 

@@ -57,7 +57,7 @@ class BackendContract:
         assert registry.find(self.backend).name == self.backend_class().name == self.backend
         stores = [port for port in self.backend_class().ports if port in STORE_PORTS]
         providers = [port for port in self.backend_class().ports if port not in STORE_PORTS]
-        settings = {
+        settings: dict[str, Any] = {
             "stores": dict.fromkeys(stores, "mine"),
             "providers": dict.fromkeys(providers, "mine"),
             "backends": {"mine": {"use": self.backend, **self.options()}},

@@ -81,6 +81,8 @@ def _short(node: ast.AST) -> str:
 
 def _nodes(tree: ast.AST, name: str, inside: bool = False) -> Iterator[tuple[str, ast.AST]]:
     for child in ast.iter_child_nodes(tree):
+        if isinstance(tree, ast.AnnAssign) and child is tree.annotation:
+            continue
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             qualified = f"{name}.{child.name}" if name else child.name
             if isinstance(child, ast.ClassDef):

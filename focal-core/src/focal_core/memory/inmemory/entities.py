@@ -10,7 +10,7 @@ from focal_core.gate import identifier
 from focal_core.memory.inmemory.tables import MemoryTables
 from focal_core.memory.models import Entity
 from focal_core.memory.store.entities import EntityStore
-from focal_core.paging import Page, cursor_scope
+from focal_core.paging import Page
 
 
 class InMemoryEntities(MemoryTables, EntityStore):
@@ -20,7 +20,7 @@ class InMemoryEntities(MemoryTables, EntityStore):
         return self.add_versioned(self._entities, entity, self._check_space)
 
     async def get_entity(self, entity_id: UUID, *, tenant_id: UUID | None = None) -> Entity | None:
-        row: Entity | None = self.get_row(self._entities, tenant_id, entity_id, "get_entity")
+        row = self.get_row(self._entities, tenant_id, entity_id, "get_entity")
         return None if row is None else validated_copy(row)
 
     async def get_entities(
@@ -36,18 +36,19 @@ class InMemoryEntities(MemoryTables, EntityStore):
         partition = self.partition(tenant_id, group_id, "get_entities")
         kind = None if entity_type is None else identifier(entity_type, "entity_type")
         then = self.moment_or_now(as_of)
-        scope = cursor_scope(partition[0] or UUID(int=0), "get_entities", group=partition[1], type=kind, as_of=as_of)
 
         def keep(entity: Entity) -> bool:
             return entity.is_valid(then) and (kind is None or entity.entity_type == kind)
 
-        return self._entities_of_group.page(partition, scope=scope, limit=limit, cap=self.cap, after=after, keep=keep)
+        return self.page_of(
+            self._entities_of_group, partition, "get_entities", keep, limit=limit, after=after, type=kind, as_of=as_of
+        )
 
     async def update_entity(self, entity: Entity) -> UUID:
         return self.update_versioned(self._entities, entity, self._check_space)
 
     async def delete_entity(self, entity_id: UUID, *, tenant_id: UUID | None = None) -> bool:
-        row: Entity | None = self.get_row(self._entities, tenant_id, entity_id, "delete_entity")
+        row = self.get_row(self._entities, tenant_id, entity_id, "delete_entity")
         if row is None:
             return False
         node = (row.tenant_id, row.group_id, row.id)

@@ -9,9 +9,9 @@ from focal_core.base import validated_copy
 from focal_core.gate import admit, moment, stamp
 from focal_core.memory.inmemory.tables import MemoryTables
 from focal_core.memory.models import Episode, EpisodeType
-from focal_core.memory.rules import check_rows, not_found, refuse_if_moved, refuse_unless_repeat
+from focal_core.memory.rules import not_found, refuse_if_moved, refuse_unless_repeat
 from focal_core.memory.store.episodes import EpisodeStore
-from focal_core.paging import Page, cursor_scope
+from focal_core.paging import Page
 
 
 class InMemoryEpisodes(MemoryTables, EpisodeStore):
@@ -26,7 +26,7 @@ class InMemoryEpisodes(MemoryTables, EpisodeStore):
         return self._put_episode(row, None)
 
     async def get_episode(self, episode_id: UUID, *, tenant_id: UUID | None = None) -> Episode | None:
-        row: Episode | None = self.get_row(self._episodes, tenant_id, episode_id, "get_episode")
+        row = self.get_row(self._episodes, tenant_id, episode_id, "get_episode")
         return None if row is None else validated_copy(row)
 
     async def list_episodes(
@@ -41,16 +41,7 @@ class InMemoryEpisodes(MemoryTables, EpisodeStore):
         after: str | None = None,
     ) -> Page[Episode]:
         partition = self.partition(tenant_id, group_id, "list_episodes")
-        check_rows(limit)
         start, end = moment(start_time, "start_time"), moment(end_time, "end_time")
-        scope = cursor_scope(
-            partition[0] or UUID(int=0),
-            "list_episodes",
-            group=partition[1],
-            type=episode_type,
-            start=start,
-            end=end,
-        )
 
         def keep(episode: Episode) -> bool:
             return (
@@ -59,7 +50,17 @@ class InMemoryEpisodes(MemoryTables, EpisodeStore):
                 and (end is None or episode.occurred_at < end)
             )
 
-        return self._episodes_of_group.page(partition, scope=scope, limit=limit, cap=self.cap, after=after, keep=keep)
+        return self.page_of(
+            self._episodes_of_group,
+            partition,
+            "list_episodes",
+            keep,
+            limit=limit,
+            after=after,
+            type=episode_type,
+            start=start,
+            end=end,
+        )
 
     async def update_episode(self, episode: Episode) -> UUID:
         row = admit(episode, self.context.limits)
@@ -70,7 +71,7 @@ class InMemoryEpisodes(MemoryTables, EpisodeStore):
         return self._put_episode(row, stored)
 
     async def delete_episode(self, episode_id: UUID, *, tenant_id: UUID | None = None) -> bool:
-        row: Episode | None = self.get_row(self._episodes, tenant_id, episode_id, "delete_episode")
+        row = self.get_row(self._episodes, tenant_id, episode_id, "delete_episode")
         return row is not None and self._episodes.remove(row.tenant_id, row.id) is not None
 
     def _put_episode(self, row: Episode, stored: Episode | None) -> UUID:

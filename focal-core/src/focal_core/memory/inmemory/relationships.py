@@ -13,7 +13,7 @@ from focal_core.memory.inmemory.tables import MemoryTables, Partition
 from focal_core.memory.models import Direction, Entity, Relationship, TraversalHit
 from focal_core.memory.rules import check_depth, check_rows, labels
 from focal_core.memory.store.relationships import RelationshipStore
-from focal_core.paging import Page, cursor_scope
+from focal_core.paging import Page
 
 
 class InMemoryRelationships(MemoryTables, RelationshipStore):
@@ -23,7 +23,7 @@ class InMemoryRelationships(MemoryTables, RelationshipStore):
         return self.add_versioned(self._relationships, relationship, self._check_edge)
 
     async def get_relationship(self, relationship_id: UUID, *, tenant_id: UUID | None = None) -> Relationship | None:
-        row: Relationship | None = self.get_row(self._relationships, tenant_id, relationship_id, "get_relationship")
+        row = self.get_row(self._relationships, tenant_id, relationship_id, "get_relationship")
         return None if row is None else validated_copy(row)
 
     async def get_relationships(
@@ -40,14 +40,6 @@ class InMemoryRelationships(MemoryTables, RelationshipStore):
         partition = self.partition(tenant_id, group_id, "get_relationships")
         kind = None if relation_type is None else identifier(relation_type, "relation_type")
         then = self.moment_or_now(as_of)
-        scope = cursor_scope(
-            partition[0] or UUID(int=0),
-            "get_relationships",
-            group=partition[1],
-            entity=entity_id,
-            type=kind,
-            as_of=as_of,
-        )
 
         def keep(edge: Relationship) -> bool:
             return (
@@ -56,15 +48,23 @@ class InMemoryRelationships(MemoryTables, RelationshipStore):
                 and (kind is None or edge.relation_type == kind)
             )
 
-        return self._relationships_of_group.page(
-            partition, scope=scope, limit=limit, cap=self.cap, after=after, keep=keep
+        return self.page_of(
+            self._relationships_of_group,
+            partition,
+            "get_relationships",
+            keep,
+            limit=limit,
+            after=after,
+            entity=entity_id,
+            type=kind,
+            as_of=as_of,
         )
 
     async def update_relationship(self, relationship: Relationship) -> UUID:
         return self.update_versioned(self._relationships, relationship, self._check_edge)
 
     async def delete_relationship(self, relationship_id: UUID, *, tenant_id: UUID | None = None) -> bool:
-        row: Relationship | None = self.get_row(self._relationships, tenant_id, relationship_id, "delete_relationship")
+        row = self.get_row(self._relationships, tenant_id, relationship_id, "delete_relationship")
         return row is not None and self._relationships.remove(row.tenant_id, row.id) is not None
 
     async def traverse_from_entities(
@@ -114,10 +114,9 @@ class InMemoryRelationships(MemoryTables, RelationshipStore):
         return hits
 
     def _live(self, partition: Partition, id: UUID, then: datetime) -> Entity | None:
-        """Return an entity of the partition that is valid at a moment."""
-        tenant, group = partition
-        entity = None if tenant is None else self._entities.get(tenant, id)
-        return entity if entity is not None and entity.group_id == group and entity.is_valid(then) else None
+        """Return an entity that is valid at a moment; the indexed edges keep the walk within its group."""
+        entity = self._entities.get(partition[0], id)
+        return entity if entity is not None and entity.is_valid(then) else None
 
     def _edges(self, partition: Partition, id: UUID, direction: Direction) -> Iterator[tuple[Relationship, UUID]]:
         """Yield the relationships that may be followed from an entity, each with the entity it leads to."""

@@ -9,7 +9,6 @@ from typing import Literal
 from uuid import UUID
 
 from focal_core.base import validated_copy
-from focal_core.gate import require_tenant
 from focal_core.memory.inmemory.tables import MemoryTables
 from focal_core.memory.models import Episode, EpisodeType, SearchHit
 from focal_core.memory.rules import check_rows
@@ -73,11 +72,10 @@ class InMemoryEpisodeSearch(MemoryTables, EpisodeSearch):
         embedding_model: str | None = None,
         rrf_k: int = 60,
     ) -> list[SearchHit[Episode]]:
-        require_tenant(tenant_id, self.context, "search_episodes")
         wanted = check_search(query_text, query_embedding, mode, group_ids, limit, rrf_k)
         then = self.moment_or_now(as_of)
-        tenant = self.resolve_tenant(
-            tenant_id, lambda: set().union(*map(self._tenants_of_group, wanted.group_ids)), "search_episodes"
+        tenant = self.tenant_of(
+            tenant_id, lambda: set().union(*map(self.tenants_of_group, wanted.group_ids)), "search_episodes"
         )
         partitions = [(tenant, group) for group in wanted.group_ids]
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from focal_core.context import BackendContext
-from focal_core.gate import admit, identifier, moment, require_tenant
+from focal_core.gate import admit, identifier, moment
+from focal_core.ids import NIL
 from focal_core.inmemory.store import InMemoryStore
 from focal_core.inmemory.table import OrderedIndex, Table, UniqueIndex, VectorIndex, micros
 from focal_core.memory.models import Entity, Episode, Relationship
 from focal_core.memory.rules import not_found, refuse_if_moved, refuse_unless_repeat
+from focal_core.paging import Page, cursor_scope
 
+R = TypeVar("R", Episode, Entity, Relationship)
 G = TypeVar("G", Entity, Relationship)
-Partition = tuple[UUID | None, str]
-"""(tenant, group); no tenant = a group nobody has."""
+Partition = tuple[UUID, str]
+"""(tenant, group)."""
 
 
 def _by_group(row: Episode | Entity | Relationship) -> Partition:
@@ -32,7 +35,7 @@ def _by_id(row: Relationship) -> tuple[str]:
 
 
 def _vector(row: Episode | Entity) -> tuple[str, tuple[float, ...]] | None:
-    return None if row.embedding is None or row.embedding_model is None else (row.embedding_model, row.embedding)
+    return None if row.embedding is None else (str(row.embedding_model), row.embedding)
 
 
 class MemoryTables(InMemoryStore):
@@ -68,6 +71,14 @@ class MemoryTables(InMemoryStore):
             self._relationships_of_group, self._outgoing, self._incoming, self._relationship_keys
         )
 
+    def tenant_of(self, tenant_id: UUID | None, candidates: Callable[[], Collection[UUID]], what: str) -> UUID:
+        """Return the tenant a call means; when it can mean none, one that has no such rows.
+
+        Raises:
+            TenantRequiredError: omitted under strict isolation, or ambiguous.
+        """
+        return self.resolve_tenant(tenant_id, candidates, what) or NIL
+
     def partition(self, tenant_id: UUID | None, group_id: str, what: str) -> Partition:
         """Return the partition a group method means.
 
@@ -75,11 +86,11 @@ class MemoryTables(InMemoryStore):
             InvalidDataError: the group is no identifier.
             TenantRequiredError: omitted under strict isolation, or several tenants have rows in the group.
         """
-        require_tenant(tenant_id, self.context, what)
         group = identifier(group_id, "group_id")
-        return self.resolve_tenant(tenant_id, lambda: self._tenants_of_group(group), what), group
+        return self.tenant_of(tenant_id, lambda: self.tenants_of_group(group), what), group
 
-    def _tenants_of_group(self, group: str) -> set[UUID]:
+    def tenants_of_group(self, group: str) -> set[UUID]:
+        """Return the tenants that have any row in a group."""
         return (
             self._episodes_of_group.tenants_of(group)
             | self._entities_of_group.tenants_of(group)
@@ -90,10 +101,25 @@ class MemoryTables(InMemoryStore):
         """Return ``as_of``, or the present when it is None."""
         return moment(as_of, "as_of") or self.context.clock.now()
 
-    def get_row(self, table: Table[Any], tenant_id: UUID | None, id: UUID, what: str) -> Any:
+    def get_row(self, table: Table[R], tenant_id: UUID | None, id: UUID, what: str) -> R | None:
         """Return the stored row of an id, not a copy, or None."""
-        tenant = self.resolve_tenant(tenant_id, lambda: table.tenants_of(id), what)
-        return None if tenant is None else table.get(tenant, id)
+        return table.get(self.tenant_of(tenant_id, lambda: table.tenants_of(id), what), id)
+
+    def page_of(
+        self,
+        index: OrderedIndex[R],
+        partition: Partition,
+        what: str,
+        keep: Callable[[R], bool],
+        *,
+        limit: int | None,
+        after: str | None,
+        **filters: Any,
+    ) -> Page[R]:
+        """Return a page of a group; the cursor is bound to the method and its filters."""
+        tenant, group = partition
+        scope = cursor_scope(tenant, what, group=group, **filters)
+        return index.page(partition, scope=scope, limit=limit, cap=self.cap, after=after, keep=keep)
 
     def add_versioned(self, table: Table[G], model: G, check: Callable[[G], None]) -> UUID:
         """Insert a row unless it is a repeat; ``check`` raises when it collides with another one."""

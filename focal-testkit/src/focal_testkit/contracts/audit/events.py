@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 from focal_core.audit.store import AuditStore
@@ -81,7 +82,7 @@ class EventContract(ContractBase):
         If this fails: filters are joined by "or", one is ignored, or a bound is compared the wrong way.
         """
         wanted_turn = uuid4()
-        wanted = {"event_type": "a", "session_id": SESSION, "turn_id": wanted_turn}
+        wanted: dict[str, Any] = {"event_type": "a", "session_id": SESSION, "turn_id": wanted_turn}
         hit = event(5, **wanted)
         misses = [
             event(5, id=numbered(51), **{**wanted, "event_type": "b"}),

@@ -195,3 +195,18 @@ class ExpiryContract(ContractBase):
         assert ancient.expires_at == ancient.created_at + timedelta(seconds=policy.max_session_age_seconds)
         assert distant.expires_at == clock.now() + timedelta(seconds=policy.idle_ttl_seconds)
         assert await store.list_by_agent(OURS, AGENT) == [distant]
+
+    @requirement("SESSIONS-048", since="1.0")
+    async def test_expired_namesake_is_no_candidate(self, trusting_store: SessionStore, clock: ManualClock) -> None:
+        """Where a tenant may be omitted, another tenant's expired session of the same id makes nothing ambiguous.
+
+        If this fails: a session that is gone for every reader still stands in the way of its namesake.
+        """
+        mine, theirs = placed(), placed(tenant=THEIRS, created_at=clock.now() - timedelta(days=8))
+        for one in (mine, theirs):
+            await trusting_store.save(one)
+
+        assert await trusting_store.get(mine.session_id) == mine
+        assert await trusting_store.delete(mine.session_id) is True
+        assert await trusting_store.get(mine.session_id) is None
+        assert await trusting_store.delete(mine.session_id) is False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -103,6 +105,7 @@ class ListingContract(ContractBase):
 
         assert _numbers(found) == [2, 1]
         assert found[0] == await store.get(placed(2).session_id, tenant_id=OURS)
+        assert await store.list_by_customer(OURS, None) == []  # type: ignore[arg-type]
 
     @requirement("SESSIONS-033", since="1.0")
     async def test_lists_follow_last_activity(self, store: SessionStore, clock: ManualClock) -> None:
@@ -143,6 +146,7 @@ class ListingContract(ContractBase):
         await store.save(placed(4, active_scenario_id=OTHER_SCENARIO, step_history=here))
         await store.save(placed(5, THEIRS, step_history=here))
         await store.save(placed(6, active_scenario_version=None))
+        await store.save(session(7))
 
         assert _numbers(await store.list_by_step(OURS, SCENARIO)) == [1, 2, 3, 6]
         assert _numbers(await store.list_by_step(OURS, SCENARIO, version=1)) == [1, 2]
@@ -151,6 +155,7 @@ class ListingContract(ContractBase):
         assert await store.list_by_step(OURS, SCENARIO, step_content_hash="old") == []
         assert _numbers(await store.list_by_step(OURS, SCENARIO, version=2, step_content_hash="new")) == [3]
         assert await store.list_by_step(OURS, SCENARIO, version=3) == []
+        assert await store.list_by_step(OURS, None) == []  # type: ignore[arg-type]
 
     @requirement("SESSIONS-035", since="1.0")
     async def test_list_by_step_scope(self, store: SessionStore, clock: ManualClock) -> None:
@@ -224,3 +229,22 @@ class ListingContract(ContractBase):
                 await store.list_by_step(OURS, SCENARIO, **filters, after=cursor)
         with pytest.raises(InvalidDataError):
             await store.list_by_step(OURS, OTHER_SCENARIO, scope=scope, after=cursor)
+
+    @requirement("SESSIONS-038", since="1.0")
+    async def test_default_limit(self, store: SessionStore) -> None:
+        """A list called without a limit returns at most 100 sessions and a cursor for the rest.
+
+        If this fails: a caller that pages by the default misses sessions, or is flooded.
+        """
+        for n in range(101):
+            await store.save(placed(n))
+
+        lists: list[tuple[Callable[..., Any], UUID]] = [
+            (store.list_by_agent, AGENT),
+            (store.list_by_customer, CUSTOMER),
+            (store.list_by_step, SCENARIO),
+        ]
+        for listed, owner in lists:
+            first = await listed(OURS, owner)
+            assert _numbers(first) == [*range(100)]
+            assert _numbers(await listed(OURS, owner, after=first.next_cursor)) == [100]

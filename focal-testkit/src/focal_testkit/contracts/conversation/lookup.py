@@ -85,7 +85,11 @@ class LookupContract(ContractBase):
 
         async def answer() -> int | None:
             found = await store.get_by_channel(OURS, Channel.WEBCHAT, USER)
-            return found and [first.session_id, second.session_id, third.session_id].index(found.session_id) + 1
+            return (
+                None
+                if found is None
+                else [first.session_id, second.session_id, third.session_id].index(found.session_id) + 1
+            )
 
         assert await answer() == 2
         second.status = SessionStatus.CLOSED

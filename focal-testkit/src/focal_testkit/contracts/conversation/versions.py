@@ -12,7 +12,7 @@ from focal_core.conversation.models import SessionStatus
 from focal_core.conversation.store import SessionStore
 from focal_core.errors import ConflictError, InvalidDataError, StaleVersionError
 from focal_testkit.contracts.base import ContractBase
-from focal_testkit.data.conversation import session
+from focal_testkit.data.conversation import STEP, session, visit
 from focal_testkit.requirement import requirement
 from focal_testkit.scenarios import OURS, THEIRS
 
@@ -26,10 +26,12 @@ class VersionContract(ContractBase):
     async def test_version_advances_in_place(self, store: SessionStore, clock: ManualClock) -> None:
         """Each save raises the version by exactly 1 and sets it, with the times, on the object passed in (INV-SE4).
 
+        Nothing else of the object changes: containers the caller holds stay the object's own.
+
         If this fails: the caller must load the session again after every save.
         """
-        one = session()
-        began = clock.now()
+        one = session(variables={"n": 1}, step_history=[visit(STEP, clock.now())])
+        began, variables, history = clock.now(), one.variables, one.step_history
         for version in (1, 2, 3):
             returned = await store.save(one)
 
@@ -38,6 +40,8 @@ class VersionContract(ContractBase):
             assert returned is not one
             assert (one.created_at, one.last_activity_at) == (began, clock.now())
             assert one.expires_at is not None
+            assert one.variables is variables
+            assert one.step_history is history
             found = await store.get(one.session_id, tenant_id=OURS)
             assert found == one
             clock.advance(seconds=1)
@@ -111,7 +115,7 @@ class VersionContract(ContractBase):
         assert (found.turn_count, found.version) == (_WRITERS * _ROUNDS, _WRITERS * _ROUNDS + 1)
 
     @requirement("SESSIONS-014", since="1.0")
-    async def test_force_last_write_wins(self, store: SessionStore) -> None:
+    async def test_force_last_write_wins(self, store: SessionStore, clock: ManualClock) -> None:
         """A forced save is stored whatever version is there, and gets the version after it; also when none is there.
 
         If this fails: force is ignored, or sets the version back so that a stale writer passes.
@@ -133,6 +137,7 @@ class VersionContract(ContractBase):
         assert found.variables == {"forced": True}
         with pytest.raises(StaleVersionError):
             await store.save(newer)
+        clock.advance(seconds=1)
         anew = session(variables={"anew": 1})
         await store.save(anew, force=True)
         assert (anew.version, anew.created_at) == (6, old.created_at)
@@ -190,8 +195,11 @@ class VersionContract(ContractBase):
         """
         one = session(variables={"n": 1})
         write_token(one)
-        changed, late = one.model_copy(deep=True), one.model_copy(deep=True)
+        changed, late, elsewhere = (one.model_copy(deep=True) for _ in range(3))
         await store.save(one)
+        elsewhere.version = 5
+        with pytest.raises(StaleVersionError):
+            await store.save(elsewhere)
         changed.variables["n"] = 2
         with pytest.raises(StaleVersionError):
             await store.save(changed)

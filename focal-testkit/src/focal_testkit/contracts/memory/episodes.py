@@ -76,9 +76,7 @@ class EpisodeContract(ContractBase):
         start, end = START + timedelta(minutes=1), START + timedelta(minutes=3)
 
         async def listed(kind: EpisodeType | None, start: datetime | None, end: datetime | None) -> list[int]:
-            found = await store.list_episodes(
-                GROUP, tenant_id=OURS, episode_type=kind, start_time=start, end_time=end
-            )
+            found = await store.list_episodes(GROUP, tenant_id=OURS, episode_type=kind, start_time=start, end_time=end)
             return [int(one.content.split()[1]) for one in found]
 
         assert await listed(EpisodeType.SUMMARY, start, end) == [2, 1]

@@ -285,7 +285,7 @@ class RuleContract(ContractBase):
         assert await store.get_entities(GROUP) == []
         assert await store.list_episodes("nobody's") == []
 
-        await store.add_entity(entity(0, THEIRS))
+        await store.add_entity(entity(1, THEIRS))
 
         for refused in (
             store.list_episodes(GROUP),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -140,11 +141,15 @@ class VectorContract(ContractBase):
 
         If this fails: scores of different models are ranked together.
         """
-        rows = [
-            kind.build(0, embedding=at(1.0), embedding_model="a"),
-            kind.build(1, embedding=at(0.8), embedding_model="b"),
-            kind.build(2, embedding=[1.0, 0.0], embedding_model="b"),
-        ]
+
+        def built() -> list[Any]:
+            return [
+                kind.build(0, embedding=at(1.0), embedding_model="a"),
+                kind.build(1, embedding=at(0.8), embedding_model="b"),
+                kind.build(2, embedding=[1.0, 0.0], embedding_model="b"),
+            ]
+
+        rows = built()
         for row in rows:
             await kind.add(store, row)
 
@@ -154,8 +159,8 @@ class VectorContract(ContractBase):
         with pytest.raises(EmbeddingSpaceError):
             await kind.nearest(store)
         async with self.open_store(replace(context, vector_policy=VectorPolicy(embedding_model="b"))) as configured:
-            for row in rows:
-                await kind.add(configured, row.model_copy(update={"row_version": 0} if kind.name == "entity" else {}))
+            for row in built():
+                await kind.add(configured, row)
             assert await kind.nearest(configured) == [(rows[1].id, 0.8)]
             assert await kind.nearest(configured, embedding_model="a") == [(rows[0].id, 1.0)]
 

@@ -37,7 +37,7 @@ class IdleCountsFromTheStart(InMemorySessionStore):
 
 @mutant("SESSIONS-040")
 class GoneTooLate(InMemorySessionStore):
-    """A session is still there at the moment of its end."""
+    """A session ends a second too late."""
 
     def __init__(self, context: BackendContext | None = None) -> None:
         super().__init__(context)
@@ -134,6 +134,15 @@ class OverflowsAtTheEndOfTime(InMemorySessionStore):
     async def save(self, session: Session, *, force: bool = False) -> Session:
         session.created_at + timedelta(days=7)
         return await super().save(session, force=force)
+
+
+@mutant("SESSIONS-048")
+class ExpiredIsACandidate(InMemorySessionStore):
+    """An expired session of the same id makes a call without tenant ambiguous."""
+
+    def _find(self, session_id: UUID, tenant_id: UUID | None, method: str) -> Session | None:
+        tenant = self.resolve_tenant(tenant_id, lambda: self._sessions.tenants_of(session_id), method)
+        return super()._find(session_id, tenant, method)
 
 
 @mutant("SESSIONS-050")

@@ -208,3 +208,13 @@ class TakesConditionsAsMet(InMemorySessionStore):
     ) -> Page[Session]:
         judged = scope and scope.model_copy(update={"custom_conditions": []})
         return await super().list_by_step(tenant_id, scenario_id, scope=judged, **filters)
+
+
+@mutant("SESSIONS-038")
+class ListsInTens(InMemorySessionStore):
+    """Lists return ten sessions unless told otherwise."""
+
+    async def list_by_agent(
+        self, tenant_id: UUID, agent_id: UUID, status: Any = None, limit: int = 10, *args: Any, **kwargs: Any
+    ) -> Page[Session]:
+        return await super().list_by_agent(tenant_id, agent_id, status, limit, *args, **kwargs)

@@ -68,7 +68,8 @@ class ReopensClosed(InMemorySessionStore):
     async def save(self, session: Session, *, force: bool = False) -> Session:
         stored = self._sessions.get(session.tenant_id, session.session_id)
         if stored is not None and stored.version == session.version:
-            stored.set_stored(status=session.status)
+            reopened = stored.model_copy(update={"status": session.status})
+            self._sessions.put(reopened)
         return await super().save(session, force=force)
 
 
