@@ -162,7 +162,7 @@ def test_init_takes_a_file_or_a_folder(focal: Any, in_folder: Path) -> None:
 
 def test_doctor_tells_what_is_configured_and_what_is_missing(focal: Any, in_folder: Path) -> None:
     """Ports without a backend are no fault."""
-    Path("focal.toml").write_text('[stores]\naudit = "inmemory"\n')
+    Path("focal.toml").write_text('[stores]\naudit = "inmemory"\n[backends.spare]\nuse = "postgres"\n')
 
     code, out, _ = focal("doctor", "--json")
 
@@ -172,6 +172,7 @@ def test_doctor_tells_what_is_configured_and_what_is_missing(focal: Any, in_fold
     assert report["ok"] is True
     assert (status["settings"], status["port audit"], status["port llm"]) == ("ok", "ok", "missing")
     assert (status["opening"], status["health inmemory"]) == ("ok", "ok")
+    assert status["backends.spare"] == "unused"
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from focal_core.plugins import discovery, registry
 from focal_core.plugins.backend import CAPABILITIES, PORTS
 
 GOOD = """
-    from focal_core.imports import resolve
-from focal_core.inmemory.backend import InMemoryBackend
+    from focal_core.inmemory.backend import InMemoryBackend
 
     class GoodBackend(InMemoryBackend):
         pass

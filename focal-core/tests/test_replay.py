@@ -238,10 +238,15 @@ async def test_a_returning_customer_is_one_profile_on_all_channels(agent: AgentD
 @pytest.mark.asyncio
 async def test_two_customers_cannot_be_one_user(agent: AgentDefinition) -> None:
     """A user of a channel who is said to be another customer than before is the log's error."""
-    log = [line("a", customer="K1"), line("b", id="c2", number=2, customer="K2")]
+    log = [
+        line("a", customer="K1"),
+        line("b", id="c2", number=2, customer="K2"),
+        line("c", id="c3", number=3, customer="K2", user="u2"),
+        line("d", id="c4", number=4, customer="K2"),
+    ]
     async with Focal.open(IN_MEMORY) as focal:
         report = await replay(focal, agent, log)
-    assert [problem.line for problem in report.problems] == [2]
+    assert [problem.line for problem in report.problems] == [2, 4]
     assert "'K1', not 'K2'" in str(report.problems[0].error)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
 from focal_core.context import BackendContext, Isolation, Limits
 from focal_core.errors import SettingsError
@@ -409,3 +409,21 @@ def test_numbers_under_a_secret_name_are_shown() -> None:
     """max_tokens = 4096 is no secret."""
     assert redact_setting("max_tokens", 4096) == 4096
     assert redact_setting("token", "") == ""
+
+
+def test_a_value_in_the_reason_of_a_refusal_is_redacted() -> None:
+    """A backend's own validator may quote what it refuses."""
+
+    class Quoting(BaseModel):
+        url: str
+
+        @field_validator("url")
+        @classmethod
+        def refuse(cls, value: str) -> str:
+            raise ValueError(f"cannot use {value}")
+
+    settings = load({"backends": {"m": {"url": "redis://u:CANARY@h"}}})
+
+    with pytest.raises(SettingsError, match=r"backends\.m\.url: cannot use redis://u:\*\*\*@h") as caught:
+        settings.backend_options("m", Quoting)
+    assert "CANARY" not in str(caught.value)

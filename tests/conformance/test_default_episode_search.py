@@ -9,7 +9,8 @@ from focal_core.context import BackendContext
 from focal_core.memory.inmemory import InMemoryMemoryStore
 from focal_core.memory.store import search
 from focal_testkit.contracts.memory.scenarios import MemoryScenarios
-from focal_testkit.contracts.memory.search import EpisodeSearchContract, TextSearchContract
+from focal_testkit.contracts.memory.search import EpisodeSearchContract
+from focal_testkit.contracts.memory.text import TextSearchContract
 
 
 class TestDefaultEpisodeSearch(EpisodeSearchContract, TextSearchContract):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from focal_core.providers.embedding import EmbeddingProvider
     from focal_core.providers.llm import LLMProvider
     from focal_core.providers.rerank import RerankProvider
-    from focal_core.runtime.store import StorageBackend
+    from focal_core.runtime.store import RuntimeStore
     from focal_core.sync import SyncFocal
 
 SettingsSource = str | os.PathLike[str] | Mapping[str, Any] | FocalSettings | None
@@ -143,7 +143,7 @@ class Focal:
         return self._port("profiles")  # type: ignore[no-any-return]
 
     @property
-    def runtime(self) -> StorageBackend:
+    def runtime(self) -> RuntimeStore:
         """Runtime sessions, conversations, checkpoints, task context."""
         return self._port("runtime")  # type: ignore[no-any-return]
 

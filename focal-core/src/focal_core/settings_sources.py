@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from focal_core.errors import SettingsError
+from focal_core.redact import redact
 
 DEFAULT_FILE = "focal.toml"
 ENVIRONMENT_PREFIX = "FOCAL_"
@@ -170,7 +171,7 @@ def explain(
             hints.append(f"set {key} in {DEFAULT_FILE}, or {variable_name(path)}")
         else:
             table = one["type"] in ("model_type", "dict_type")
-            reason = "must be a table of keys" if table else one["msg"].removeprefix("Value error, ")
+            reason = "must be a table of keys" if table else redact(one["msg"].removeprefix("Value error, "))
             messages.append(f"{key or 'settings'}: {reason}{origin}")
             hints.append(f"correct {key} in {DEFAULT_FILE}, or set {variable_name(path)}" if key else "correct them")
     return SettingsError("; ".join(messages), hint="; ".join(dict.fromkeys(hints)))

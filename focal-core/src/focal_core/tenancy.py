@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from focal_core.providers.embedding import EmbeddingProvider
     from focal_core.providers.llm import LLMProvider
     from focal_core.providers.rerank import RerankProvider
-    from focal_core.runtime.bound import BoundStorageBackend
+    from focal_core.runtime.bound import BoundRuntimeStore
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -38,7 +38,7 @@ BOUND_VIEWS: Mapping[str, str] = {
     "sessions": "focal_core.conversation.bound:BoundSessionStore",
     "audit": "focal_core.audit.bound:BoundAuditStore",
     "profiles": "focal_core.profile.bound:BoundProfileStore",
-    "runtime": "focal_core.runtime.bound:BoundStorageBackend",
+    "runtime": "focal_core.runtime.bound:BoundRuntimeStore",
 }
 """Port -> its generated view."""
 
@@ -181,7 +181,7 @@ class TenantView:
         return self._focal.profiles.for_tenant(self.tenant_id)  # type: ignore[no-any-return]
 
     @property
-    def runtime(self) -> BoundStorageBackend:
+    def runtime(self) -> BoundRuntimeStore:
         """Runtime sessions, conversations, checkpoints, task context."""
         return self._focal.runtime.for_tenant(self.tenant_id)  # type: ignore[no-any-return]
 

@@ -13,6 +13,7 @@ import typer
 from focal_core.app import Focal
 from focal_core.cli.output import print_json, print_table
 from focal_core.errors import FocalError
+from focal_core.opening import chosen_backends
 from focal_core.plugins import registry
 from focal_core.plugins.backend import PORTS
 from focal_core.plugins.hooks import load_hooks
@@ -25,7 +26,7 @@ class Finding:
 
     Attributes:
         subject: what.
-        status: ``ok``, ``missing`` (nothing is configured; no fault) or ``failed``.
+        status: ``ok``, ``missing`` or ``unused`` (no fault), or ``failed``.
         detail: what was found.
         hint: what to do, or None.
     """
@@ -71,6 +72,10 @@ def _examine(config: Path | None) -> Iterator[Finding]:
         yield _failed(f"plugin {failure.registration.qualified}", failure.error)
     for port in PORTS:
         yield _port(settings, port)
+    for name in sorted(settings.backends.keys() - chosen_backends(settings)):
+        yield Finding(
+            f"backends.{name}", "unused", "no port names it", f"name it under [stores] or [providers]: {name!r}"
+        )
     if not any(settings.backend_for(port) for port in PORTS):
         yield Finding("backends", "failed", "no port has a backend", "focal init writes a starter focal.toml")
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -15,6 +15,9 @@ from focal_core.errors import ConflictError, InvalidDataError
 from focal_core.profile.models import ChannelIdentity, CustomerProfile, ProfileField, SourceType, ValueType
 from focal_core.values import canonical_json
 
+if TYPE_CHECKING:
+    from focal_core.profile.bound import BoundProfileStore
+
 
 class Customers:
     """Finds customers and fills their profiles.
@@ -25,7 +28,7 @@ class Customers:
         report: counts what is collected.
     """
 
-    def __init__(self, agent: AgentDefinition, profiles: Any, report: ReplayReport) -> None:
+    def __init__(self, agent: AgentDefinition, profiles: BoundProfileStore, report: ReplayReport) -> None:
         self.agent = agent.agent
         self.fields = {definition.name: definition for definition in agent.fields}
         self.profiles = profiles
@@ -35,27 +38,28 @@ class Customers:
         """Return the customer's profile, created if there is none; ``customer`` joins the channels of one person."""
         profiles, channel, user = self.profiles, conversation.channel, conversation.user
         if conversation.customer is None:
-            return cast("CustomerProfile", await profiles.get_or_create(channel, user))
-        known: CustomerProfile | None = await profiles.get_by_external_id(conversation.customer)
+            return await profiles.get_or_create(channel, user)
+        known = await profiles.get_by_external_id(conversation.customer)
+        if known is not None and any(
+            (one.channel, one.channel_user_id) == (channel, user) for one in known.channel_identities
+        ):
+            return known
+        on_channel = await profiles.get_by_channel_identity(channel, user)
+        if on_channel is not None and on_channel.external_id is not None:
+            raise InvalidDataError(
+                f"the user of this channel is customer {on_channel.external_id!r}, not {conversation.customer!r}",
+                code="conversation_invalid",
+                hint="give each user of a channel one customer",
+            )
         if known is None:
-            profile: CustomerProfile = await profiles.get_or_create(channel, user)
-            if profile.external_id is not None:
-                raise InvalidDataError(
-                    f"the user of this channel is customer {profile.external_id!r}, not {conversation.customer!r}",
-                    code="conversation_invalid",
-                    hint="give each user of a channel one customer",
-                )
+            profile = on_channel or await profiles.get_or_create(channel, user)
             profile.external_id = conversation.customer
             await profiles.save(profile)
             return profile
-        if any((one.channel, one.channel_user_id) == (channel, user) for one in known.channel_identities):
-            return known
-        other: CustomerProfile | None = await profiles.get_by_channel_identity(channel, user)
-        if other is None:
-            await profiles.link_channel(known.id, ChannelIdentity(channel=channel, channel_user_id=user))
-        else:
-            await profiles.merge_profiles(source_profile_id=other.id, target_profile_id=known.id)
-        return cast("CustomerProfile", await profiles.get_by_external_id(conversation.customer))
+        if on_channel is not None:
+            return await profiles.merge_profiles(source_profile_id=on_channel.id, target_profile_id=known.id)
+        await profiles.link_channel(known.id, ChannelIdentity(channel=channel, channel_user_id=user))
+        return await profiles.get_or_create(channel, user)
 
     async def collect(self, exchange: Exchange, profile: CustomerProfile, at: datetime) -> list[str]:
         """Write the facts a turn brought up into the profile, also the one passed in, and return the names written."""

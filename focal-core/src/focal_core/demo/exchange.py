@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from focal_core.audit.models import TurnRecord
@@ -11,17 +11,25 @@ from focal_core.config.models import Scenario, ScenarioStep
 from focal_core.demo.conversations import Conversation, LoggedTurn
 from focal_core.errors import ConflictError, InvalidDataError
 
+if TYPE_CHECKING:
+    from focal_core.audit.bound import BoundAuditStore
+    from focal_core.config.bound import BoundConfigStore
+    from focal_core.conversation.bound import BoundSessionStore
+    from focal_core.memory.bound import BoundMemoryStore
+    from focal_core.profile.bound import BoundProfileStore
+    from focal_core.providers.embedding import EmbeddingProvider
+
 
 @dataclass(frozen=True)
 class Stores:
     """The stores of one tenant and the embedding provider, measured."""
 
-    config: Any
-    memory: Any
-    sessions: Any
-    audit: Any
-    profiles: Any
-    embedding: Any
+    config: BoundConfigStore
+    memory: BoundMemoryStore
+    sessions: BoundSessionStore
+    audit: BoundAuditStore
+    profiles: BoundProfileStore
+    embedding: EmbeddingProvider
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,34 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import UUID
 
 from focal_core.base import FocalModel
 from focal_core.config.models import Rule, Scenario
 from focal_core.demo.agent_file import AgentDefinition
+from focal_core.profile.models import ScenarioFieldRequirement
 from focal_core.providers.embedding import EmbeddingProvider
+
+if TYPE_CHECKING:
+    from focal_core.config.bound import BoundConfigStore
+    from focal_core.profile.bound import BoundProfileStore
 
 M = TypeVar("M", bound=FocalModel)
 
 _STORE_FIELDS = {"created_at", "updated_at", "deleted_at", "row_version"}
+
+
+class AgentStores(Protocol):
+    """Where an agent is kept: the view of a tenant, or its two stores alone."""
+
+    @property
+    def config(self) -> BoundConfigStore:
+        """The agent itself."""
+
+    @property
+    def profiles(self) -> BoundProfileStore:
+        """Field definitions and requirements."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +50,7 @@ class LoadSummary:
     embedded: int = 0
 
 
-async def load_agent(definition: AgentDefinition, stores: Any, embedding: EmbeddingProvider) -> LoadSummary:
+async def load_agent(definition: AgentDefinition, stores: AgentStores, embedding: EmbeddingProvider) -> LoadSummary:
     """Save an agent with all its parts; loading it again writes nothing.
 
     Rule conditions and scenario entry conditions are embedded, unless the same text is stored with a vector of the
@@ -74,7 +91,7 @@ async def load_agent(definition: AgentDefinition, stores: Any, embedding: Embedd
         await save("scenarios", scenario, scenarios[scenario.id], config.save_scenario)
     for rule in new_rules:
         await save("rules", rule, rules[rule.id], config.save_rule)
-    stored_requirements: dict[UUID, FocalModel] = {}
+    stored_requirements: dict[UUID, ScenarioFieldRequirement] = {}
     for scenario_id, step_id in {(one.scenario_id, one.step_id) for one in definition.requirements}:
         for one in await profiles.get_scenario_requirements(scenario_id, step_id=step_id):
             stored_requirements[one.id] = one

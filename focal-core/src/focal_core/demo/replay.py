@@ -42,6 +42,12 @@ class ReplayOptions:
     rule_limit: int = 5
     memory_limit: int = 3
 
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise InvalidDataError(
+                f"concurrency must be at least 1, not {self.concurrency}", code="concurrency_invalid"
+            )
+
 
 @dataclass(frozen=True)
 class _Job:
@@ -125,14 +131,16 @@ class _Replay:
         )
 
     async def run(self, lines: Iterable[Line]) -> None:
-        jobs = self.jobs(lines)
+        jobs, failure = self.jobs(lines), None
         try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self.options.concurrency):
                     workers.create_task(self.work(jobs))
         except BaseExceptionGroup as failed:
-            # The others were cancelled because of the first; a group of one error would hide its hint.
-            raise failed.exceptions[0] from None
+            # The other workers were cancelled because of the first failure, which is what callers look for.
+            failure = failed.exceptions[0]
+        if failure is not None:
+            raise failure
 
     def jobs(self, lines: Iterable[Line]) -> Iterator[_Job]:
         for line in lines:

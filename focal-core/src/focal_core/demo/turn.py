@@ -99,7 +99,7 @@ class Turns:
         collected = await self.customers.collect(exchange, profile, at)
         if place.scenario is not None:
             unmet = await self.stores.profiles.get_missing_fields(
-                profile, place.scenario_id, step_id=place.step_id, agent_id=self.agent.id
+                profile, place.scenario.id, step_id=place.step_id, agent_id=self.agent.id
             )
             exchange.missing = [requirement.field_name for requirement in unmet]
         if known is None:

@@ -66,6 +66,13 @@ class OrderedIndex(Generic[R]):
         for index in range(start, len(keys)):
             yield rows[keys[index]]
 
+    def backwards(self, partition: Hashable, before: tuple[Any, ...] | None = None) -> Iterator[R]:
+        """Yield the rows of a partition from the last one, or from the last one in front of ``before``."""
+        keys, rows = self._keys.get(partition, []), self._rows.get(partition, {})
+        end = len(keys) if before is None else bisect_left(keys, before)
+        for index in range(end - 1, -1, -1):
+            yield rows[keys[index]]
+
     def tenants_of(self, *label: Hashable) -> set[UUID]:
         """Return the tenants that have rows in a partition ``(tenant, *label)``; looks at every partition."""
         return {key[0] for key in self._keys if isinstance(key, tuple) and key[1:] == label}
@@ -84,6 +91,7 @@ class OrderedIndex(Generic[R]):
         offset: int = 0,
         after: str | None = None,
         keep: Callable[[R], bool] | None = None,
+        copy: Callable[[R], R] = validated_copy,
     ) -> Page[R]:
         """Return copies of the rows of one page.
 
@@ -95,6 +103,7 @@ class OrderedIndex(Generic[R]):
             offset: rows left out at the start.
             after: cursor of the previous page.
             keep: further filter; rows it refuses do not count.
+            copy: makes the rows that are handed out.
 
         Raises:
             InvalidDataError: limit, offset or cursor are wrong, or an unlimited list exceeds the cap
@@ -118,12 +127,12 @@ class OrderedIndex(Generic[R]):
                             code="result_too_large",
                             hint="pass limit=... and follow the cursor",
                         )
-                    return Page(map(validated_copy, found), encode_cursor(scope, self._order(found[-1])))
+                    return Page(map(copy, found), encode_cursor(scope, self._order(found[-1])))
                 found.append(row)
         except TypeError:
             # A forged cursor whose key does not compare with ours.
             raise InvalidDataError("the cursor is malformed", code="cursor_invalid") from None
-        return Page(map(validated_copy, found))
+        return Page(map(copy, found))
 
 
 class UniqueIndex(Generic[R]):
@@ -253,6 +262,10 @@ class Table(Generic[R]):
     def rows(self, tenant_id: UUID) -> list[R]:
         """Return all rows of a tenant, deleted ones included; not copies."""
         return list(self._rows.get(tenant_id, {}).values())
+
+    def count(self, tenant_id: UUID) -> int:
+        """Return how many rows a tenant has, deleted ones included."""
+        return len(self._rows.get(tenant_id, ()))
 
     def tenants(self) -> set[UUID]:
         """Return the tenants that have a row."""

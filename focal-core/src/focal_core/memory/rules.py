@@ -16,6 +16,11 @@ MAX_DEPTH = 5
 
 _NO_CONTENT = frozenset({"created_at", "updated_at", "recorded_at", "row_version"})
 _DEFAULT_TIMES = frozenset({"valid_from", "occurred_at"})
+_FIXED = {
+    "group_id": "group_immutable",
+    "from_entity_id": "endpoints_immutable",
+    "to_entity_id": "endpoints_immutable",
+}
 
 
 def refuse_unless_repeat(row: Episode | Entity | Relationship, stored: Episode | Entity | Relationship) -> None:
@@ -43,19 +48,13 @@ def refuse_if_moved(row: Episode | Entity | Relationship, stored: Episode | Enti
     Raises:
         InvalidDataError: codes ``group_immutable`` and ``endpoints_immutable``.
     """
-    name = f"{type(row).__name__} {row.id}"
-    if row.group_id != stored.group_id:
-        raise InvalidDataError(f"{name} belongs to another group, which never changes", code="group_immutable")
-    if (
-        isinstance(row, Relationship)
-        and isinstance(stored, Relationship)
-        and (row.from_entity_id, row.to_entity_id) != (stored.from_entity_id, stored.to_entity_id)
-    ):
-        raise InvalidDataError(
-            f"{name} has other ends, which never change",
-            code="endpoints_immutable",
-            hint="delete it and add a relationship with the new ends",
-        )
+    for field, code in _FIXED.items():
+        if getattr(row, field, None) != getattr(stored, field, None):
+            raise InvalidDataError(
+                f"{field} of {type(row).__name__} {row.id} never changes",
+                code=code,
+                hint="delete it and add another one",
+            )
 
 
 def not_found(kind: str, id: UUID) -> NotFoundError:
@@ -78,7 +77,7 @@ def check_depth(depth: int) -> None:
     Raises:
         InvalidDataError: code ``depth_invalid``.
     """
-    if isinstance(depth, bool) or not 1 <= depth <= MAX_DEPTH:
+    if not 1 <= depth <= MAX_DEPTH:
         raise InvalidDataError(f"depth must be from 1 to {MAX_DEPTH}, not {depth}", code="depth_invalid")
 
 

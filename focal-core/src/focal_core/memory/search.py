@@ -41,7 +41,7 @@ def best_texts(query: str, episodes: Iterable[Episode]) -> list[tuple[Episode, f
     Order: score descending, then occurred_at descending, then id ascending.
     """
     terms = split_terms(query)
-    scored = [(episode, text_score(terms, episode.content)) for episode in episodes] if terms else []
+    scored = [(episode, text_score(terms, episode.content)) for episode in episodes]
     found = [pair for pair in scored if pair[1] > 0]
     # A stable sort by occurred_at descending keeps the ids ascending.
     found.sort(key=lambda pair: pair[0].id)
@@ -98,7 +98,7 @@ def check_search(
     if not groups:
         raise InvalidDataError("a search needs at least one group", code="groups_missing")
     check_rows(limit)
-    if isinstance(rrf_k, bool) or rrf_k < 0:
+    if rrf_k < 0:
         raise InvalidDataError(f"rrf_k must not be negative, but is {rrf_k}", code="rrf_k_invalid")
     return SearchRequest(text, embedding, groups, limit, rrf_k)
 

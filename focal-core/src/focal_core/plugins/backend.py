@@ -27,7 +27,7 @@ PORT_TYPES: Mapping[str, tuple[str, ...]] = {
     "sessions": ("focal_core.conversation.store:SessionStore",),
     "audit": ("focal_core.audit.store:AuditStore",),
     "profiles": ("focal_core.profile.store:ProfileStore",),
-    "runtime": ("focal_core.runtime.store:StorageBackend", "focal_core.runtime.store:CheckpointerBackend"),
+    "runtime": ("focal_core.runtime.store:RuntimeStore",),
     "llm": ("focal_core.providers.llm:LLMProvider",),
     "embedding": ("focal_core.providers.embedding:EmbeddingProvider",),
     "rerank": ("focal_core.providers.rerank:RerankProvider",),

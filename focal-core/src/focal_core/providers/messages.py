@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
@@ -140,6 +140,10 @@ class LLMMessage(ProviderModel):
 
     role: Role
     parts: tuple[Part, ...]
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, role: Role, parts: Sequence[Part] = ..., content: str = ...) -> None: ...
 
     @model_validator(mode="before")
     @classmethod

@@ -203,6 +203,6 @@ class ProfileRecords(Store):
 
         Raises:
             NotFoundError: no such profile.
-            InvalidDataError: the level is none (code ``level_invalid``).
+            InvalidDataError: the level is none of its values (code ``enum_invalid``).
             StoreUnavailableError: nothing was written; safe to retry.
         """

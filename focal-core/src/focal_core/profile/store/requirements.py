@@ -7,8 +7,9 @@ from collections.abc import Callable
 from uuid import UUID
 
 from focal_core.context import BackendContext
-from focal_core.profile.missing import missing_fields, parse_level
-from focal_core.profile.models import CustomerProfile, ScenarioFieldRequirement
+from focal_core.conversation.lifecycle import member
+from focal_core.profile.missing import missing_fields
+from focal_core.profile.models import CustomerProfile, RequiredLevel, ScenarioFieldRequirement
 from focal_core.profile.store.schema import FieldSchema
 
 
@@ -81,9 +82,10 @@ class ScenarioRequirements(FieldSchema):
 
         A requirement is unmet when the profile has no field of its name that is active now; when the field is older
         than its definition's ``freshness_seconds``, or than the default freshness while ``stale_field_action`` is
-        block (warn logs and counts it as met); when it is not verified though the definition requires it; when it was
-        extracted by a model with less than ``extraction_confidence``; when it violates a strict definition; or when a
-        field it depends on is missing. The definition is that of the requirement's agent; a disabled one is none.
+        block (warn logs it, ignore does not; both take it as met); when it is not verified though the definition
+        requires it; when it was extracted by a model with less than ``extraction_confidence``; when it violates a
+        strict definition; or when a field it depends on is missing. The definition is that of the requirement's
+        agent; a disabled one is none.
 
         Order: collection_order, field_name, id, but a requirement stands behind those it depends on.
 
@@ -98,10 +100,10 @@ class ScenarioRequirements(FieldSchema):
                 None and no evaluator = it applies.
 
         Raises:
-            InvalidDataError: required_level is another (code ``level_invalid``).
+            InvalidDataError: required_level is another (code ``enum_invalid``).
             StoreUnavailableError: no answer; safe to retry.
         """
-        level = parse_level(required_level)
+        level = None if required_level is None else member(RequiredLevel, required_level, "required_level")
         found = await self.get_scenario_requirements(tenant_id, scenario_id, step_id=step_id)
         requirements = [one for one in found if agent_id is None or one.agent_id == agent_id]
         wanted = {(one.agent_id, one.field_name) for one in requirements if one.field_name in profile.fields}

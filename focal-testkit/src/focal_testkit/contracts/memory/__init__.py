@@ -9,13 +9,16 @@ from focal_testkit.contracts.memory.groups import GroupContract
 from focal_testkit.contracts.memory.relationships import RelationshipContract
 from focal_testkit.contracts.memory.rules import RuleContract
 from focal_testkit.contracts.memory.scenarios import MemoryScenarios
-from focal_testkit.contracts.memory.search import EpisodeSearchContract, TextSearchContract
+from focal_testkit.contracts.memory.search import EpisodeSearchContract
+from focal_testkit.contracts.memory.text import TextSearchContract
 from focal_testkit.contracts.memory.traversal import TraversalContract
 from focal_testkit.contracts.memory.vectors import VectorContract
+from focal_testkit.contracts.memory.versions import VersionContract
 
 
 class MemoryStoreContract(
     RuleContract,
+    VersionContract,
     EpisodeContract,
     VectorContract,
     TextSearchContract,

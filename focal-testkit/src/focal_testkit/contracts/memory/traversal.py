@@ -209,7 +209,7 @@ class TraversalContract(ContractBase):
         assert [node for node, _, _ in await _walk(store, 0, limit=2)] == [3, 6]
         assert [node for node, _, _ in await _walk(store, 0, limit=1000)][-2:] == [129, 1]
         assert len(await _walk(store, 0)) == 100
-        for limit in (0, 1001):
+        for limit in (0, 1001, None):
             with pytest.raises(InvalidDataError):
                 await _walk(store, 0, limit=limit)
 

@@ -118,7 +118,8 @@ class VectorContract(ContractBase):
         for query in ([], [0.0, 0.0, 0.0], [float("nan"), 0.0, 1.0], [float("inf"), 0.0, 1.0]):
             with pytest.raises(InvalidDataError):
                 await kind.nearest(store, query=query)
-        for limit in (0, -1, 1001):
+        limits: list[Any] = [0, -1, 1001, None]
+        for limit in limits:
             with pytest.raises(InvalidDataError):
                 await kind.nearest(store, limit)
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from focal_core.clock import ManualClock
+from focal_core.conversation.models import Channel
 from focal_core.errors import ConflictError, DuplicateError, NotFoundError
 from focal_core.profile.models import ItemStatus, ProfileField, ValueType
 from focal_core.profile.store import ProfileStore
@@ -24,9 +25,11 @@ from focal_testkit.data.profile import (
     PROFILE,
     START,
     UNKNOWN,
+    USER,
     asset,
     field_id,
     holding,
+    identity,
     item,
     profile,
 )
@@ -274,9 +277,7 @@ class FieldContract(ContractBase):
 
         If this fails: active versions are in the history, history is in the active part, or the order is wrong.
         """
-        await store.save(profile(0, external_id="c"))
-        identity = await store.get_or_create(OURS, "sms", "one")  # type: ignore[arg-type]
-        await store.merge_profiles(OURS, source_profile_id=identity.id, target_profile_id=PROFILE)
+        await store.save(profile(0, external_id="c", channel_identities=[identity(0)]))
         for n in (3, 10, 7):
             await store.update_field(OURS, PROFILE, item(n))
             await store.add_asset(OURS, PROFILE, asset(n), supersede_existing=True)
@@ -288,7 +289,7 @@ class FieldContract(ContractBase):
                 await store.get_by_id(OURS, PROFILE, include_history=include),
                 await store.get_by_customer_id(OURS, profile().customer_id, include_history=include),
                 await store.get_by_external_id(OURS, "c", include_history=include),
-                await store.get_by_channel_identity(OURS, "sms", "one", include_history=include),  # type: ignore[arg-type]
+                await store.get_by_channel_identity(OURS, Channel.WEBCHAT, f"{USER}0", include_history=include),
             ):
                 assert found is not None
                 assert [one.id for one in found.fields.values()] == [field_id(7)]

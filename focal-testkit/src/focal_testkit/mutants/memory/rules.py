@@ -151,6 +151,14 @@ class ChecksSpacesOnAddingOnly(InMemoryMemoryStore):
         return self.update_versioned(self._entities, entity, lambda row: None)
 
 
+@mutant("MEMORY-026")
+class TrustsTheModel(InMemoryMemoryStore):
+    """Episodes are stored as they are."""
+
+    async def add_episode(self, episode: Episode) -> UUID:
+        return self._put_episode(episode, None)
+
+
 @mutant("MEMORY-013")
 class TenantOfTheFirstRow(InMemoryMemoryStore):
     """Without a tenant a group is that of the tenant with episodes in it."""

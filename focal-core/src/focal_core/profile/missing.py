@@ -1,0 +1,129 @@
+"""Which requirements of a scenario a profile does not meet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from focal_core.profile.conformance import violations
+from focal_core.profile.models import (
+    CustomerProfile,
+    ProfileField,
+    ProfileFieldDefinition,
+    ProfileFieldSource,
+    RequiredLevel,
+    ScenarioFieldRequirement,
+    ValidationMode,
+)
+from focal_core.profile.policy import ProfilePolicy, StaleFieldAction
+from focal_core.profile.status import is_active
+
+logger = logging.getLogger("focal.profile")
+
+Evaluate = Callable[[str, CustomerProfile], bool | None]
+"""Judges a ``when_condition``: False = the requirement does not apply."""
+
+
+def missing_fields(
+    requirements: Sequence[ScenarioFieldRequirement],
+    profile: CustomerProfile,
+    definitions: Mapping[tuple[UUID, str], ProfileFieldDefinition],
+    *,
+    now: datetime,
+    policy: ProfilePolicy,
+    level: RequiredLevel | None,
+    evaluate: Evaluate | None = None,
+) -> list[ScenarioFieldRequirement]:
+    """Return the requirements a profile does not meet, each behind those it depends on.
+
+    Args:
+        requirements: in the order to collect them.
+        profile: the profile.
+        definitions: (agent, field name) -> definition, at least for the fields the profile has.
+        now: the moment.
+        policy: tells the default freshness.
+        level: which to return; those of the other level still count as dependencies.
+        evaluate: judges conditions.
+    """
+    applying = [
+        one
+        for one in requirements
+        if one.when_condition is None or evaluate is None or evaluate(one.when_condition, profile) is not False
+    ]
+    missing = {
+        one.id
+        for one in applying
+        if not _is_met(one, profile, definitions.get((one.agent_id, one.field_name)), now, policy)
+    }
+    named = {one.field_name for one in requirements}
+    by_name: dict[str, list[ScenarioFieldRequirement]] = {}
+    for one in applying:
+        by_name.setdefault(one.field_name, []).append(one)
+    ordered: list[ScenarioFieldRequirement] = []
+    visited: set[UUID] = set()
+
+    def visit(requirement: ScenarioFieldRequirement) -> None:
+        visited.add(requirement.id)
+        for name in requirement.depends_on_fields:
+            for needed in by_name.get(name, ()):
+                if needed.id not in visited:
+                    visit(needed)
+            lacks = any(needed.id in missing for needed in by_name.get(name, ()))
+            if lacks or (name not in named and not _has(profile, name, now)):
+                missing.add(requirement.id)
+        if requirement.id in missing:
+            ordered.append(requirement)
+
+    for requirement in applying:
+        if requirement.id not in visited:
+            visit(requirement)
+    return [one for one in ordered if level is None or one.required_level is level]
+
+
+def _has(profile: CustomerProfile, name: str, now: datetime) -> bool:
+    field = profile.fields.get(name)
+    return field is not None and is_active(field, now)
+
+
+def _is_met(
+    requirement: ScenarioFieldRequirement,
+    profile: CustomerProfile,
+    definition: ProfileFieldDefinition | None,
+    now: datetime,
+    policy: ProfilePolicy,
+) -> bool:
+    field = profile.fields.get(requirement.field_name)
+    if field is None or not is_active(field, now):
+        return False
+    extracted = field.source is ProfileFieldSource.LLM_EXTRACTED
+    if extracted and field.confidence < requirement.extraction_confidence:
+        return False
+    if definition is not None and not definition.enabled:
+        definition = None
+    if _is_stale(field, definition, now, policy):
+        return False
+    if definition is None:
+        return True
+    if definition.required_verification and not field.verified:
+        return False
+    return definition.validation_mode is not ValidationMode.STRICT or not violations(field, definition)
+
+
+def _is_stale(
+    field: ProfileField, definition: ProfileFieldDefinition | None, now: datetime, policy: ProfilePolicy
+) -> bool:
+    if definition is not None and definition.freshness_seconds is not None:
+        return _older(field, definition.freshness_seconds, now)
+    action, default = policy.stale_field_action, policy.default_freshness_seconds
+    if not default or action is StaleFieldAction.IGNORE or not _older(field, default, now):
+        return False
+    if action is StaleFieldAction.WARN:
+        logger.warning("field %s is older than the default freshness of %d s", field.id, default)
+        return False
+    return True
+
+
+def _older(field: ProfileField, seconds: int, now: datetime) -> bool:
+    return (now - field.collected_at).total_seconds() > seconds
