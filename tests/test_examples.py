@@ -33,7 +33,7 @@ def convert(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[st
 
 
 def conversations(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "conversations.jsonl").open(encoding="utf-8")]
+    return [json.loads(line) for line in (folder / "conversations.jsonl").read_bytes().splitlines()]
 
 
 @pytest.fixture(scope="module")

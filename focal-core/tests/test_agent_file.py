@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from focal_core.profile.models import RequiredLevel
 
 from focal_core.app import Focal
 from focal_core.config.models import Scope
 from focal_core.demo.agent_file import AgentDefinition, read_agent_file
 from focal_core.demo.load import load_agent
 from focal_core.errors import SettingsError
+from focal_core.profile.models import RequiredLevel
 
 TENANT = UUID("018f0000-0000-7000-8000-0000000000a1")
 OTHER_TENANT = UUID("018f0000-0000-7000-8000-0000000000b2")

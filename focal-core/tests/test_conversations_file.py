@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from focal_core.profile.models import ProfileFieldSource
 
 from focal_core.demo.conversations import ConversationFile, Line
 from focal_core.errors import SettingsError
+from focal_core.profile.models import ProfileFieldSource
 
 
 def record(**changes: Any) -> dict[str, Any]:

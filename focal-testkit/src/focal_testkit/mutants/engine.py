@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -164,15 +165,25 @@ def _module_of(item: pytest.Item) -> Any:
 
 
 def _apply(name: str, site: Site, items: Sequence[pytest.Item]) -> None:
-    """Put a mutated module in place of the original, then reload what was built from it."""
-    mutated = sys.modules[name]
-    path = str(mutated.__file__)
+    """Import the in-memory modules anew, one of them mutated, and put what they define in place of the originals."""
+    path = str(sys.modules[name].__file__)
     code = compile(site.apply(Path(path).read_text(encoding="utf-8")), path, "exec")
-    exec(code, mutated.__dict__)
-    # A package is listed before its modules, but combines what they define: packages go last.
-    for other in sorted(sys.modules, key=lambda found: hasattr(sys.modules[found], "__path__")):
-        if other != name and other.startswith("focal_core.") and "inmemory" in other.split(".") + other.split("_"):
-            importlib.reload(sys.modules[other])
+    get_code = SourceFileLoader.get_code
+
+    def mutated(loader: SourceFileLoader, fullname: str) -> Any:
+        return code if fullname == name else get_code(loader, fullname)
+
+    SourceFileLoader.get_code = mutated  # type: ignore[method-assign, assignment]
+    # Reloading in place would leave a module's subclasses with the base that its importer had before.
+    anew = [
+        other
+        for other in sys.modules
+        if other == name or (other.startswith("focal_core.") and "inmemory" in other.split(".") + other.split("_"))
+    ]
+    for other in anew:
+        del sys.modules[other]
+    for other in anew:
+        importlib.import_module(other)
     for module in {_module_of(item) for item in items}:
         for attribute, value in list(vars(module).items()):
             if isinstance(value, type) and "inmemory" in value.__module__:
@@ -198,7 +209,8 @@ def _in_children(
     jobs: Sequence[tuple[str, Callable[[], tuple[str, ...]]]], session: pytest.Session
 ) -> Iterator[Verdict]:
     """Run each job in a forked child, several at a time, and yield the verdicts in the order of the jobs."""
-    limit, running, done = int(session.config.getoption("--mutants-jobs")), dict[int, tuple[int, int]](), {}
+    limit, running = int(session.config.getoption("--mutants-jobs")), dict[int, tuple[int, int]]()
+    done: dict[int, Verdict] = {}
     started, shown = 0, time.monotonic()
     while len(done) < len(jobs):
         while started < len(jobs) and len(running) < limit:

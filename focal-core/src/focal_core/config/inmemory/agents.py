@@ -82,7 +82,8 @@ class InMemoryAgentStore(InMemoryStore, AgentStore):
 
     def read(self, row: C | None) -> C | None:
         """Return a copy of a visible row."""
-        return None if row is None or self.visible(row) is None else validated_copy(row)
+        shown = self.visible(row)
+        return None if shown is None else validated_copy(shown)
 
     def delete_visible(self, table: Table[C], tenant_id: UUID, id: UUID) -> bool:
         """Mark a visible row deleted; False when there is none."""

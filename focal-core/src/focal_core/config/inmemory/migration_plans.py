@@ -86,7 +86,7 @@ class InMemoryMigrationPlanStore(InMemoryStore, MigrationPlanStore):
 
     async def delete_migration_plan(self, tenant_id: UUID, plan_id: UUID) -> bool:
         plan = self._plans.get(tenant_id, plan_id)
-        if plan is not None and plan.deleted_at is None and plan.status is MigrationPlanStatus.DEPLOYED:
+        if plan is not None and plan.status is MigrationPlanStatus.DEPLOYED:
             raise ConflictError(
                 f"migration plan {plan_id} is deployed", code="plan_deployed", hint="save it as superseded first"
             )

@@ -85,9 +85,9 @@ class InMemoryRuleStore(InMemoryAgentStore, RuleStore):
 
 
 def _vector(rule: Rule) -> tuple[str, tuple[float, ...]] | None:
-    if rule.condition_embedding is None or rule.condition_embedding_model is None:
-        return None
-    return rule.condition_embedding_model, rule.condition_embedding
+    # ``Embedded`` gives every vector a model.
+    vector = rule.condition_embedding
+    return None if vector is None else (str(rule.condition_embedding_model), vector)
 
 
 def _matching(scope: Scope | None, scope_id: UUID | None, *, include_disabled: bool) -> Callable[[Rule], bool]:

@@ -135,6 +135,6 @@ class InMemoryScenarioStore(InMemoryAgentStore, InMemoryMigrationPlanStore, Scen
 
 
 def _vector(scenario: Scenario) -> tuple[str, tuple[float, ...]] | None:
-    if scenario.entry_embedding is None or scenario.entry_embedding_model is None:
-        return None
-    return scenario.entry_embedding_model, scenario.entry_embedding
+    # ``Embedded`` gives every vector a model.
+    vector = scenario.entry_embedding
+    return None if vector is None else (str(scenario.entry_embedding_model), vector)

@@ -136,7 +136,7 @@ def _digest(text: bytes) -> str:
 class Scenario(AgentScoped, Versioned, Embedded):
     """A conversation the agent can lead, as a graph of steps.
 
-    ``entry_step_id`` and ``content_hash`` follow the steps until they are given.
+    ``entry_step_id`` and ``content_hash`` follow the content unless they are given and differ from it.
 
     Attributes:
         id: id of the scenario.
@@ -185,14 +185,18 @@ class Scenario(AgentScoped, Versioned, Embedded):
                 raise _graph_error(f"step {step.name!r} has a transition to a step that is not in the scenario")
         if self.steps:
             self._settle_entry(known)
-        if self.content_hash is None or "content_hash" not in self.model_fields_set:
-            self.__dict__["content_hash"] = self._hash_content()
+        self._derive("content_hash", self._hash_content())
         return self
+
+    def _derive(self, name: str, derived: object) -> None:
+        """Fill in a field that was not given, or was given as it would be derived: it follows later changes."""
+        if name not in self.model_fields_set or self.__dict__[name] in (None, derived):
+            self.__dict__[name] = derived
+            self.model_fields_set.discard(name)
 
     def _settle_entry(self, known: set[UUID]) -> None:
         marked = [step.id for step in self.steps if step.is_entry]
-        if self.entry_step_id is None or "entry_step_id" not in self.model_fields_set:
-            self.__dict__["entry_step_id"] = (marked or [self.steps[0].id])[0]
+        self._derive("entry_step_id", (marked or [self.steps[0].id])[0])
         if self.entry_step_id not in known:
             raise _graph_error("entry_step_id is not a step of the scenario")
         if marked not in ([], [self.entry_step_id]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from typing import Literal
@@ -84,7 +85,7 @@ class InMemoryEpisodeSearch(MemoryTables, EpisodeSearch):
 
         nearest: list[tuple[Episode, float]] | None = None
         if wanted.embedding is not None:
-            nearest = self.nearest(
+            nearest = self.ranked(
                 self._episode_vectors,
                 partitions,
                 wanted.embedding,
@@ -96,6 +97,5 @@ class InMemoryEpisodeSearch(MemoryTables, EpisodeSearch):
         matching: list[tuple[Episode, float]] | None = None
         if wanted.text is not None:
             rows = chain.from_iterable(map(self._episodes_of_group.rows, partitions))
-            found = best_texts(wanted.text, filter(keep, rows))[: wanted.depth]
-            matching = [(validated_copy(episode), score) for episode, score in found]
-        return fuse(nearest, matching, wanted)
+            matching = best_texts(wanted.text, filter(keep, rows))
+        return [replace(hit, item=validated_copy(hit.item)) for hit in fuse(nearest, matching, wanted)]

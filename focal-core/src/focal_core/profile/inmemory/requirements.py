@@ -10,10 +10,9 @@ from focal_core.gate import admit, stamp
 from focal_core.inmemory.table import OrderedIndex, Table, UniqueIndex
 from focal_core.profile.inmemory.schema import InMemoryFieldSchema
 from focal_core.profile.models import ScenarioFieldRequirement
-from focal_core.profile.store import ScenarioRequirements
 
 
-class InMemoryScenarioRequirements(InMemoryFieldSchema, ScenarioRequirements):
+class InMemoryScenarioRequirements(InMemoryFieldSchema):
     """Scenario requirements in memory."""
 
     def __init__(self, context: BackendContext | None = None) -> None:
@@ -31,7 +30,11 @@ class InMemoryScenarioRequirements(InMemoryFieldSchema, ScenarioRequirements):
         self, tenant_id: UUID, scenario_id: UUID, *, step_id: UUID | None = None
     ) -> list[ScenarioFieldRequirement]:
         page = self._requirements_of.page(
-            (tenant_id, scenario_id), scope="", limit=None, cap=self.cap, keep=lambda row: row.step_id in (None, step_id)
+            (tenant_id, scenario_id),
+            scope="",
+            limit=None,
+            cap=self.cap,
+            keep=lambda row: row.step_id in (None, step_id),
         )
         return list(page)
 

@@ -13,10 +13,9 @@ from focal_core.paging import Page, cursor_scope
 from focal_core.profile.conformance import check_definition
 from focal_core.profile.inmemory.tables import ProfileTables
 from focal_core.profile.models import ProfileField, ProfileFieldDefinition
-from focal_core.profile.store import FieldSchema
 
 
-class InMemoryFieldSchema(ProfileTables, FieldSchema):
+class InMemoryFieldSchema(ProfileTables):
     """Field definitions in memory."""
 
     def __init__(self, context: BackendContext | None = None) -> None:

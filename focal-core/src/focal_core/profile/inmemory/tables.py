@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
@@ -25,8 +25,8 @@ from focal_core.profile.models import (
 )
 from focal_core.profile.status import as_read, is_active
 
-C = TypeVar("C", ProfileField, ProfileAsset, ChannelIdentity, Consent)
-V = TypeVar("V", ProfileField, ProfileAsset)
+C = TypeVar("C", bound=ProfileField | ProfileAsset | ChannelIdentity | Consent)
+V = TypeVar("V", bound=ProfileField | ProfileAsset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,7 @@ class VersionTable(Table[Owned[V]]):
 
     def __init__(self, *indexes: UniqueIndex[Owned[V]]) -> None:
         self.of_profile = OrderedIndex[Owned[V]](_of_profile, _newest_first)
-        self.of_name = OrderedIndex[Owned[V]](
-            lambda row: (row.tenant_id, row.profile_id, row.item.name), _newest_first
-        )
+        self.of_name = OrderedIndex[Owned[V]](lambda row: (row.tenant_id, row.profile_id, row.item.name), _newest_first)
         self.active = OrderedIndex[Owned[V]](
             lambda row: _of_profile(row) if row.item.status is ItemStatus.ACTIVE else None, _oldest_first
         )
@@ -135,7 +133,7 @@ class ProfileTables(InMemoryStore):
         self._consents = Table[Owned[Consent]](self._consents_of)
 
         self._active_names = UniqueIndex[Owned[ProfileField]](
-            lambda row: (*_name_of(row),) if row.item.status is ItemStatus.ACTIVE else None
+            lambda row: _name_of(row) if row.item.status is ItemStatus.ACTIVE else None
         )
         self._fields = VersionTable[ProfileField](self._active_names)
         self._assets = VersionTable[ProfileAsset]()
@@ -171,14 +169,21 @@ class ProfileTables(InMemoryStore):
         """Return whether the profile something belongs to is live."""
         return self.live(row.tenant_id, row.profile_id) is not None
 
-    def table_of(self, kind: SourceType) -> VersionTable[ProfileField] | VersionTable[ProfileAsset]:
+    def table_of(self, kind: SourceType) -> VersionTable[Any]:
         """Return the table of fields or of assets."""
         return self._fields if kind is SourceType.PROFILE_FIELD else self._assets
 
+    @property
+    def version_tables(self) -> tuple[VersionTable[Any], VersionTable[Any]]:
+        """Fields and assets."""
+        return self._fields, self._assets
+
     def read(self, row: CustomerProfile | None, include_history: bool = False) -> CustomerProfile | None:
-        """Return a profile with all that belongs to it, as of now; None for no row or a deleted one."""
-        if row is None or row.deleted_at is not None:
-            return None
+        """Return a profile with all that belongs to it; None for no row or a deleted one."""
+        return None if row is None or row.deleted_at is not None else self.assemble(row, include_history)
+
+    def assemble(self, row: CustomerProfile, include_history: bool = False) -> CustomerProfile:
+        """Return a copy of a row with all that belongs to it, as of now."""
         now, place = self.now(), (row.tenant_id, row.id)
         fields = [as_read(one.item, now) for one in self._fields.active.rows(place) if is_active(one.item, now)]
         profile = validated_copy(row)
@@ -190,18 +195,14 @@ class ProfileTables(InMemoryStore):
         )
         if include_history:
             history: dict[str, list[ProfileField]] = {}
-            for one in self._fields.of_profile.rows(place):
-                if not is_active(one.item, now):
-                    history.setdefault(one.item.name, []).append(as_read(one.item, now))
-            profile.set_stored(
-                field_history=history,
-                asset_history=[
-                    as_read(one.item, now)
-                    for one in self._assets.of_profile.rows(place)
-                    if not is_active(one.item, now)
-                ],
-            )
+            for field in self._past(self._fields, place, now):
+                history.setdefault(field.name, []).append(field)
+            profile.set_stored(field_history=history, asset_history=list(self._past(self._assets, place, now)))
         return profile
+
+    @staticmethod
+    def _past(table: VersionTable[V], place: tuple[UUID, UUID], now: datetime) -> Iterator[V]:
+        return (as_read(row.item, now) for row in table.of_profile.rows(place) if not is_active(row.item, now))
 
 
 def _by_creation(row: Owned[Any]) -> tuple[int, str]:

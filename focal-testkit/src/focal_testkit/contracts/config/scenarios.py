@@ -205,9 +205,9 @@ class ScenarioContract(ContractBase):
     @requirement("CONFIG-047", since="1.0")
     async def test_entry_step(self, store: ConfigStore) -> None:
         """The entry step is the one given, else the one marked, else the first; it alone is marked, and every step
-        names its scenario.
+        names its scenario. A loaded scenario's entry follows its steps.
 
-        If this fails: what the model fills in is lost on the way.
+        If this fails: what the model fills in is lost on the way, or comes back as if it had been given.
         """
         first, second = step(1), step(2)
         cases = [
@@ -222,11 +222,17 @@ class ScenarioContract(ContractBase):
             assert found.entry_step_id == entry.id
             assert [one.id for one in found.steps if one.is_entry] == [entry.id]
             assert {one.scenario_id for one in found.steps} == {given.id}
+            found.steps = [step(3), step(4)]
+            await store.save_scenario(found)
+            changed = await store.get_scenario(OURS, given.id)
+            assert changed is not None
+            assert changed.entry_step_id == step(3).id
 
     @requirement("CONFIG-048", since="1.0")
     async def test_content_hashes(self, store: ConfigStore) -> None:
         """Hashes depend on content alone: equal steps have equal hashes across versions, and no two steps of a
-        scenario share one; a loaded scenario has the hashes of the saved one.
+        scenario share one. A loaded scenario has the hashes of the saved one, and its own follows later changes unless
+        another was given.
 
         If this fails: an id or the order of a set is part of the hash, or what is hashed is altered by the store.
         """
@@ -256,6 +262,14 @@ class ScenarioContract(ContractBase):
         found = await store.get_scenario(OURS, older.id)
         assert found is not None
         assert (found.content_hash, found.step_hashes()) == (older.content_hash, older.step_hashes())
+        found.steps[1].name = "changed"
+        await store.save_scenario(found)
+        again = await store.get_scenario(OURS, older.id)
+        assert again is not None
+        assert again.content_hash not in (None, older.content_hash)
+        given = scenario(2, content_hash="0123456789abcdef")
+        await store.save_scenario(given)
+        assert (await store.get_scenarios(OURS, AGENT))[1].content_hash == "0123456789abcdef"
         same = Scenario(**{**older.model_dump(exclude={"content_hash"}), "row_version": 0})
         assert same.content_hash == older.content_hash != newer.content_hash
 

@@ -11,7 +11,7 @@ from focal_core.errors import InvalidDataError
 from focal_core.memory.models import EpisodeSource, EpisodeType
 from focal_core.memory.store import MemoryStore
 from focal_testkit.contracts.base import ContractBase
-from focal_testkit.data.memory import GROUP, HOUR, OTHER_GROUP, START, at, episode
+from focal_testkit.data.memory import GROUP, HOUR, OTHER_GROUP, QUERY, START, at, entity, episode
 from focal_testkit.requirement import requirement
 from focal_testkit.scenarios import OURS, THEIRS
 
@@ -135,3 +135,22 @@ class EpisodeContract(ContractBase):
 
         found = await store.list_episodes(GROUP, tenant_id=OURS)
         assert [one.id for one in found] == [episode(n).id for n in (0, 2, 1)]
+
+    @requirement("MEMORY-027", since="1.0")
+    async def test_default_limits(self, store: MemoryStore) -> None:
+        """Without a limit a list of episodes has 100 rows at most, and a search 10; entities are listed all.
+
+        If this fails: a caller that relies on the default gets more, or less, from another backend.
+        """
+        for n in range(101):
+            await store.add_episode(episode(n, content="needle", embedding=at(1.0)))
+            await store.add_entity(entity(n, embedding=at(1.0)))
+
+        listed = await store.list_episodes(GROUP, tenant_id=OURS)
+        rest = await store.list_episodes(GROUP, tenant_id=OURS, after=listed.next_cursor)
+        assert (len(listed), len(rest), rest.next_cursor) == (100, 1, None)
+        assert len(await store.vector_search_episodes(QUERY, GROUP, tenant_id=OURS)) == 10
+        assert len(await store.text_search_episodes("needle", GROUP, tenant_id=OURS)) == 10
+        assert len(await store.search_episodes("needle", QUERY, group_ids=[GROUP], tenant_id=OURS)) == 10
+        assert len(await store.vector_search_entities(QUERY, GROUP, tenant_id=OURS)) == 10
+        assert len(await store.get_entities(GROUP, tenant_id=OURS)) == 101

@@ -234,16 +234,19 @@ class RuleContract(ContractBase):
 
     @every_kind
     @requirement("MEMORY-011", since="1.0")
-    async def test_listed_rows_are_copies(self, store: MemoryStore, kind: Kind) -> None:
-        """Changing a row that a list returned does not change what is stored.
+    async def test_updated_and_listed_rows_are_copies(self, store: MemoryStore, kind: Kind) -> None:
+        """Changing a row that was passed to an update, or returned by a list, does not change what is stored.
 
-        If this fails: the list hands out the store's own objects.
+        If this fails: the store keeps the caller's object, or hands out its own.
         """
         await kind.prepare(store)
-        await kind.add(store, kind.build(0, **{kind.extra: {"list": [1]}}))
+        await kind.add(store, kind.build())
+        passed = kind.build(0, **{kind.extra: {"list": [1]}})
+        await kind.update(store, passed)
 
         (listed,) = await kind.listed(store)
-        getattr(listed, kind.extra)["list"].append(2)
+        for row in (passed, listed):
+            getattr(row, kind.extra)["list"].append(2)
 
         assert getattr(await kind.get(store, listed.id), kind.extra) == {"list": [1]}
 

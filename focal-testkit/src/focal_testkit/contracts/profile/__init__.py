@@ -10,6 +10,7 @@ from focal_testkit.contracts.profile.expiry import ExpiryContract
 from focal_testkit.contracts.profile.fields import FieldContract
 from focal_testkit.contracts.profile.lineage import LineageContract
 from focal_testkit.contracts.profile.merge import MergeContract
+from focal_testkit.contracts.profile.merging import MergingContract
 from focal_testkit.contracts.profile.missing import MissingContract
 from focal_testkit.contracts.profile.orphans import OrphanContract
 from focal_testkit.contracts.profile.records import RecordContract
@@ -30,6 +31,7 @@ class ProfileStoreContract(
     OrphanContract,
     ChannelContract,
     MergeContract,
+    MergingContract,
     SchemaContract,
     RequirementContract,
     MissingContract,

@@ -84,7 +84,7 @@ class RecordContract(ContractBase):
         """
         here, there = identity(0), identity(1, channel=Channel.EMAIL)
         await store.save(profile(0, channel_identities=[here, there]))
-        await store.save(profile(1, channel_identities=[identity(1), identity(0, id=uuid4(), channel=Channel.EMAIL)]))
+        await store.save(profile(1, channel_identities=[identity(5, channel_user_id=f"{USER}1"), identity(6, channel=Channel.EMAIL)]))
         await store.save(profile(2, THEIRS, channel_identities=[here]))
 
         async def found(channel: Channel, user: str) -> object:

@@ -55,9 +55,7 @@ async def _add_definition(store: ProfileStore, tenant: UUID, n: int) -> UUID:
     return await store.save_field_definition(definition(n, f"field_{n:02}", tenant))
 
 
-async def _get_requirement(
-    store: ProfileStore, one: ScenarioFieldRequirement
-) -> ScenarioFieldRequirement | None:
+async def _get_requirement(store: ProfileStore, one: ScenarioFieldRequirement) -> ScenarioFieldRequirement | None:
     found = await store.get_scenario_requirements(one.tenant_id, one.scenario_id, step_id=one.step_id)
     return next((row for row in found if row.id == one.id), None)
 
@@ -120,6 +118,7 @@ class ProfileScenarios(Scenarios):
             remove=lambda store, tenant, row: store.delete_field_definition(tenant, AGENT, row.name),
         ),
     )
+
     @classmethod
     def methods(cls) -> list[str]:
         """Return the abstract methods and the one with a default."""

@@ -151,6 +151,16 @@ class ChecksSpacesOnAddingOnly(InMemoryMemoryStore):
         return self.update_versioned(self._entities, entity, lambda row: None)
 
 
+@mutant("MEMORY-011")
+class KeepsWhatItIsPassed(InMemoryMemoryStore):
+    """An update stores the caller's object."""
+
+    async def update_episode(self, episode: Episode) -> UUID:
+        updated = await super().update_episode(episode)
+        self._episodes.put(episode)
+        return updated
+
+
 @mutant("MEMORY-026")
 class TrustsTheModel(InMemoryMemoryStore):
     """Episodes are stored as they are."""

@@ -45,6 +45,14 @@ class TiesByChance(InMemoryMemoryStore):
         return sorted(found, key=lambda pair: (-pair[1], str(pair[0].created_at), -pair[0].id.int))
 
 
+@mutant("MEMORY-027")
+class TenIsTwelve(InMemoryMemoryStore):
+    """Ten rows asked for are twelve rows found."""
+
+    def nearest(self, *arguments: Any, limit: int, **options: Any) -> Found:
+        return super().nearest(*arguments, limit=12 if limit == 10 else limit, **options)
+
+
 @mutant("MEMORY-032")
 class EmptyIsAnError(InMemoryMemoryStore):
     """A search that finds nothing is an error."""
@@ -106,7 +114,7 @@ class WrongLengthFindsNothing(InMemoryMemoryStore):
 class AnyModel(InMemoryMemoryStore):
     """Without a name the first model is taken."""
 
-    def nearest(
+    def ranked(
         self,
         index: VectorIndex[Any],
         partitions: Collection[Hashable],
@@ -116,7 +124,7 @@ class AnyModel(InMemoryMemoryStore):
     ) -> Found:
         stored = set[tuple[str, int]]().union(*(index.spaces(partition) for partition in partitions))
         first = min(stored, default=(None, 0))[0]
-        return super().nearest(index, partitions, *rest, embedding_model=embedding_model or first, **options)
+        return super().ranked(index, partitions, *rest, embedding_model=embedding_model or first, **options)
 
 
 @mutant("MEMORY-037")
