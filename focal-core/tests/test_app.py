@@ -27,6 +27,7 @@ from focal_core.errors import (
 )
 from focal_core.maintenance import expire_profiles, keep_expiring
 from focal_core.paging import Page
+from focal_core.runtime.models import ArchiveStream
 from focal_core.settings import FocalSettings
 
 FAKE = """
@@ -403,6 +404,33 @@ async def test_a_redis_that_offers_no_cache_is_told_by_its_version(install: Any)
 
     with pytest.raises(PluginNotFoundError, match=r"acme-redis 1\.0 offers no cache for profiles"):
         await Focal.open({"stores": {"audit": "inmemory"}, "profile": {"cache_enabled": True}}, backends={})
+
+
+@pytest.mark.asyncio
+async def test_a_named_archive_gets_a_copy_of_what_the_runtime_stores() -> None:
+    """[runtime] archive combines two backends; closing writes what still waits."""
+    settings = {
+        "stores": {"runtime": "hot"},
+        "backends": {"hot": {"use": "inmemory"}, "cold": {"use": "inmemory"}},
+        "runtime": {"archive": "cold"},
+    }
+    tenant = uuid4()
+    async with Focal.open(settings) as focal:
+        assert list(focal.backends) == ["hot", "cold"]
+        archive = focal.backends["cold"].port("runtime").archive
+        await focal.tenant(tenant).runtime.add_conversation_message("s1", "user", "hello")
+    copies = await archive.read(ArchiveStream.MESSAGE, "s1", tenant_id=tenant)
+
+    assert len(copies) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_backend_without_an_archive_is_refused_as_one(fake: Any) -> None:
+    """The capability is asked before anything is written."""
+    settings = {"stores": {"runtime": "inmemory"}, "backends": {"one": {"use": "fake"}}, "runtime": {"archive": "one"}}
+
+    with pytest.raises(SettingsError, match="names backend 'one', which has no permanent archive"):
+        await Focal.open(settings)
 
 
 class _Profiles:

@@ -34,8 +34,9 @@ name = "email"
 value_type = "email"
 [[fields]]
 name = "city"
-value_type = "string"
-allowed_values = ["York", "Leeds"]
+[[fields]]
+name = "age"
+value_type = "number"
 [[variables]]
 name = "language"
 default_value = "en"
@@ -392,7 +393,7 @@ async def test_problems_are_told_by_line_and_the_run_goes_on(agent: AgentDefinit
         line("a", {"user": "b", "scenario": "sing up"}, id="c2", number=2),
         line({"user": "a", "step": "ask"}, id="c3", number=3),
         line({"user": "a", "scenario": "sign up", "step": "aks"}, id="c4", number=4),
-        line({"user": "a", "fields": {"city": "Paris", "email": "no address"}}, id="c5", number=5),
+        line({"user": "a", "fields": {"age": "old", "email": "no address", "city": "York"}}, id="c5", number=5),
         line("fine", id="c6", number=6),
     ]
     async with Focal.open(IN_MEMORY) as focal:
@@ -407,10 +408,10 @@ async def test_problems_are_told_by_line_and_the_run_goes_on(agent: AgentDefinit
     assert "outside a scenario" in texts[2]
     assert "did you mean 'ask'?" in texts[3]
     assert "turns[0]" in texts[4]
-    assert "'city'" in texts[4]
+    assert "'age'" in texts[4]
     assert "'email'" in texts[5]
     assert profile is not None
-    assert profile.fields == {}
+    assert list(profile.fields) == ["city"]
     assert (report.sessions, report.turns) == (2, 2)
 
 

@@ -14,7 +14,8 @@ from focal_core.errors import SettingsError
 from focal_core.inmemory.backend import InMemoryOptions
 from focal_core.profile.policy import ProfilePolicy, StaleFieldAction
 from focal_core.redact import redact, redact_setting
-from focal_core.settings import FocalSettings, ProfileSettings
+from focal_core.settings import FocalSettings
+from focal_core.settings_sections import ProfileSettings
 
 
 class UrlOptions(BaseModel):
@@ -50,7 +51,7 @@ def test_defaults_are_those_of_the_policies() -> None:
     context = load().context()
 
     assert context.limits == Limits()
-    assert context.profile_policy == ProfilePolicy()
+    assert context.profile_policy == ProfilePolicy(validation_enabled=False)
     assert context.session_policy == BackendContext().session_policy
     assert context.vector_policy == BackendContext().vector_policy
     assert context.isolation is Isolation.STRICT
@@ -292,20 +293,35 @@ def test_store_provider_is_another_name_of_the_profile_store() -> None:
     assert error.hint == "they are one setting: keep one of them"
 
 
-@pytest.mark.parametrize("key", [{"auto_encrypt_pii": True}, {"pii_encryption_key_id": "kid"}])
-def test_sealing_without_a_cipher_is_refused(key: dict[str, Any]) -> None:
-    """A promise of encryption that nothing keeps is an error, not a no-op."""
-    error = refused({"profile": key})
+def test_an_archive_without_a_runtime_store_is_refused() -> None:
+    """It would keep a copy of nothing."""
+    error = refused({"runtime": {"archive": "main"}})
 
-    assert "no cipher is installed" in str(error)
-    assert error.code == "no_cipher"
+    assert str(error) == "runtime.archive is set, but port 'runtime' has no backend"
+    assert "FOCAL_STORES__RUNTIME" in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason", "code"),
+    [
+        ("auto_encrypt_pii", True, "no cipher is installed", "no_cipher"),
+        ("pii_encryption_key_id", "kid", "no cipher is installed", "no_cipher"),
+        ("validation_enabled", True, "no store here checks fields on write", "no_validation"),
+        ("validation_strict", True, "no store here checks fields on write", "no_validation"),
+    ],
+)
+def test_a_promise_that_nothing_keeps_is_refused(key: str, value: Any, reason: str, code: str) -> None:
+    """Encryption without a cipher and validation without a validating store are errors, not no-ops."""
+    error = refused({"profile": {key: value}})
+
+    assert str(error) == f"profile.{key} is set, but {reason}, so nothing would come of it"
+    assert error.hint == f"remove profile.{key}"
+    assert error.code == code
 
 
 def test_each_profile_key_of_the_policy_has_an_effect() -> None:
     """What is set arrives in the policy every profile store is handed."""
     changed = {
-        "validation_enabled": False,
-        "validation_strict": True,
         "lineage_tracking_enabled": False,
         "max_derivation_chain_depth": 3,
         "freshness": {"default_freshness_seconds": 60, "stale_field_action": "BLOCK"},
@@ -317,13 +333,14 @@ def test_each_profile_key_of_the_policy_has_an_effect() -> None:
         default_freshness_seconds=60,
         stale_field_action=StaleFieldAction.BLOCK,
         validation_enabled=False,
-        validation_strict=True,
     )
 
 
 def test_freshness_zero_means_never() -> None:
     """0 and absent are one."""
-    assert load({"profile": {"freshness": {"default_freshness_seconds": 0}}}).profile.policy() == ProfilePolicy()
+    policy = load({"profile": {"freshness": {"default_freshness_seconds": 0}}}).profile.policy()
+
+    assert policy.default_freshness_seconds is None
 
 
 def test_the_three_cache_lives_are_told_by_kind() -> None:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 from focal_core.context import BackendContext
 from focal_core.memory.inmemory import InMemoryMemoryStore
-from focal_core.memory.store import search
 from focal_testkit.contracts.memory.scenarios import MemoryScenarios
 from focal_testkit.contracts.memory.search import EpisodeSearchContract
 from focal_testkit.contracts.memory.text import TextSearchContract
@@ -18,6 +17,9 @@ class TestDefaultEpisodeSearch(EpisodeSearchContract, TextSearchContract):
 
     @asynccontextmanager
     async def open_store(self, context: BackendContext) -> AsyncIterator[InMemoryMemoryStore]:
+        # Imported here, so that the mutant runner can put a mutated port in its place.
+        from focal_core.memory.store import search
+
         class Store(InMemoryMemoryStore):
             search_episodes = search.EpisodeSearch.search_episodes
 

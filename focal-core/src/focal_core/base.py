@@ -92,7 +92,8 @@ class FocalModel(BaseModel):
     def set_stored(self, **values: Any) -> None:
         """Set fields to values the store has decided, without validation; for stores only."""
         self.__dict__.update(values)
-        self.__pydantic_fields_set__.update(values)
+        # A new set: pydantic lets the copies of a nested model share one with the original.
+        object.__setattr__(self, "__pydantic_fields_set__", {*self.__pydantic_fields_set__, *values})
 
 
 M = TypeVar("M", bound=FocalModel)

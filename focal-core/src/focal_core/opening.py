@@ -75,8 +75,9 @@ async def _open_all(settings: FocalSettings, context: BackendContext, opened: Op
 
 
 def chosen_backends(settings: FocalSettings) -> list[str]:
-    """Return the configured names of the backends that serve any port, each once, in the order of the ports."""
-    return list(dict.fromkeys(name for port in PORTS if (name := settings.backend_for(port))))
+    """Return the configured names of the backends that serve a port or the archive, each once, in order of ports."""
+    names = [*(settings.backend_for(port) for port in PORTS), settings.runtime.archive]
+    return list(dict.fromkeys(filter(None, names)))
 
 
 def build(settings: FocalSettings, name: str, context: BackendContext) -> Backend:
@@ -159,9 +160,25 @@ def _take_port(
     if port == "profiles" and settings.profile.cache_enabled:
         cache = opened.backends[cache_backend(settings)]
         found = cache.cached(port, found, settings.profile.cache_ttl_by_kind())
+    if port == "runtime" and settings.runtime.archive:
+        found = _archived(found, settings.runtime.archive, context, opened)
     if port in STORE_PORTS:
         found = hooks.wrap_store(port, found, context, settings)
     return found
+
+
+def _archived(hot: Any, name: str, context: BackendContext, opened: Opened) -> Any:
+    backend = opened.backends[name]
+    if "archive" not in backend.capabilities:
+        raise SettingsError(
+            f"runtime.archive names backend {name!r}, which has no permanent archive",
+            hint="name a backend with capability 'archive'; `focal plugins list --verify --json` shows capabilities",
+        )
+    from focal_core.runtime.dual_write import DualWriteStorage
+
+    both = DualWriteStorage(hot, backend.port("runtime").archive, clock=context.clock)
+    opened.closing.push_async_callback(_close, "runtime.archive", both.close)
+    return both
 
 
 def _check_embedding(settings: FocalSettings, ports: Mapping[str, Any]) -> None:

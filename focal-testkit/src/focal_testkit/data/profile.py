@@ -170,12 +170,21 @@ def _active_asset(values: dict[str, Any], random: Random) -> None:
 def _not_primary(values: dict[str, Any], random: Random) -> None:
     # Two generated identities are of one channel, and a channel has one primary at most.
     values.pop("primary", None)
+    values.pop("created_at", None)
+
+
+@fixup(Consent)
+def _recorded_by_the_store(values: dict[str, Any], random: Random) -> None:
+    values.pop("created_at", None)
 
 
 @fixup(CustomerProfile)
-def _keyed_by_name(values: dict[str, Any], random: Random) -> None:
+def _in_order(values: dict[str, Any], random: Random) -> None:
     if isinstance(values.get("fields"), dict):
         values["fields"] = {one.name: one for one in values["fields"].values()}
+    for name in ("channel_identities", "consents", "assets"):
+        if isinstance(values.get(name), list):
+            values[name].sort(key=lambda one: (getattr(one, "uploaded_at", None) or START, one.id))
 
 
 @fixup(ProfileFieldDefinition)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import replace
 from operator import mul
 from random import Random
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from focal_core.config.models import Scope, StepTransition
 from focal_core.config.store import ConfigStore
@@ -349,3 +351,29 @@ class VectorSearchContract(ContractBase):
         await store.save_rule(rule(2))
 
         assert await _found(store) == [1, 0]
+
+    @requirement("CONFIG-039", since="1.0")
+    async def test_embedding_invariants(self, store: ConfigStore) -> None:
+        """A vector has 1 to 16,000 finite components, not all zero, and comes back exactly, as float32 (INV-03); a
+        model's name without a vector is refused (INV-02).
+
+        If this fails: vectors are stored with less precision, or the store trusts an object that was changed.
+        """
+        exact = (0.1, -1e-30, 3.4e38, 1 / 3)
+        saved = rule(0, embedding=exact, embedding_model="m")
+        wrong: list[Any] = [[], [0.0, 0.0], [math.nan], [math.inf, 1.0], [1e39], [1.0] * 16_001, ["x"]]
+
+        await store.save_rule(saved)
+        await store.save_rule(rule(1, embedding=[1.0] * 16_000))
+
+        found = await store.get_rule(OURS, saved.id)
+        assert found is not None
+        assert found.condition_embedding == saved.condition_embedding == tuple(array("f", exact))
+        for fields in (*({"condition_embedding": vector} for vector in wrong), {"condition_embedding_model": "m"}):
+            with pytest.raises(ValidationError):
+                rule(2, **fields)
+            broken = rule(2)
+            broken.__dict__.update(fields)
+            with pytest.raises(InvalidDataError):
+                await store.save_rule(broken)
+        assert await store.get_rule(OURS, rule(2).id) is None

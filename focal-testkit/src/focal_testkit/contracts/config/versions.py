@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 
 from focal_core.clock import ManualClock
 from focal_core.config.store import ConfigStore
+from focal_core.context import BackendContext, Limits
 from focal_core.errors import ConflictError, InvalidDataError, StaleVersionError
 from focal_testkit.contracts.base import ContractBase
-from focal_testkit.data.config import AGENT, START, agent, plan, rule, scenario, template, variable
+from focal_testkit.data.config import AGENT, START, agent, numbered, plan, rule, scenario, step, template, variable
 from focal_testkit.requirement import requirement
 from focal_testkit.scenarios import OURS, THEIRS
 
@@ -259,3 +260,32 @@ class VersionContract(ContractBase):
             await kind.save(store, kind.of("gone", deleted_at=START))
 
         assert await kind.listed(store) == []
+
+    @requirement("CONFIG-091", since="1.0")
+    async def test_limits(self, context: BackendContext) -> None:
+        """Text, documents and lists up to the configured limits are stored, longer ones refused, at every depth.
+
+        If this fails: the backend's own limits decide, or parts within a model are not looked at.
+        """
+        limits = Limits(text_chars=50, document_bytes=20, metadata_bytes=30, list_items=3)
+        text, config, metadata = "x" * 50, {"k": "x" * 12}, {"k": "x" * 22}
+        ids = [numbered(n) for n in range(4)]
+        async with self.open_store(replace(context, limits=limits)) as store:
+            fits = rule(0, action_text=text, action_config=config, attached_template_ids=ids[:3])
+            deep = scenario(0, steps=[step(1, description=text, metadata=metadata, rule_ids=ids[:3])])
+            await store.save_rule(fits)
+            await store.save_scenario(deep)
+
+            for fields in (
+                {"action_text": text + "x"},
+                {"action_config": {"k": "x" * 13}},
+                {"attached_template_ids": ids},
+            ):
+                with pytest.raises(InvalidDataError):
+                    await store.save_rule(rule(1, **fields))
+            for fields in ({"description": text + "x"}, {"metadata": {"k": "x" * 23}}, {"rule_ids": ids}):
+                with pytest.raises(InvalidDataError):
+                    await store.save_scenario(scenario(1, steps=[step(1, **fields)]))
+
+            assert await store.get_rules(OURS, AGENT) == [fits]
+            assert await store.get_scenarios(OURS, AGENT) == [deep]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -84,7 +84,11 @@ class RecordContract(ContractBase):
         """
         here, there = identity(0), identity(1, channel=Channel.EMAIL)
         await store.save(profile(0, channel_identities=[here, there]))
-        await store.save(profile(1, channel_identities=[identity(5, channel_user_id=f"{USER}1"), identity(6, channel=Channel.EMAIL)]))
+        swapped = [
+            identity(5, channel_user_id=f"{USER}1"),
+            identity(6, channel=Channel.EMAIL, channel_user_id=f"{USER}0"),
+        ]
+        await store.save(profile(1, channel_identities=swapped))
         await store.save(profile(2, THEIRS, channel_identities=[here]))
 
         async def found(channel: Channel, user: str) -> object:

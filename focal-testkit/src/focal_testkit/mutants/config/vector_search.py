@@ -225,3 +225,27 @@ class KeepsTheOldVector(InMemoryConfigStore):
         if stored is not None and rule.condition_embedding is None:
             self._rule_vectors.add(stored)
         return saved
+
+
+@mutant("CONFIG-039")
+class HalfPrecision(InMemoryConfigStore):
+    """Vectors are kept with three digits."""
+
+    async def get_rule(self, tenant_id: UUID, rule_id: UUID) -> Rule | None:
+        found = await super().get_rule(tenant_id, rule_id)
+        if found is not None and found.condition_embedding is not None:
+            found.set_stored(condition_embedding=tuple(round(one, 3) for one in found.condition_embedding))
+        return found
+
+
+@mutant("CONFIG-039")
+class TrustsVectors(InMemoryConfigStore):
+    """A rule whose vector is wrong is stored without it."""
+
+    async def save_rule(self, rule: Rule) -> UUID:
+        try:
+            return await super().save_rule(rule)
+        except InvalidDataError:
+            return await super().save_rule(
+                rule.model_copy(update={"condition_embedding": None, "condition_embedding_model": None})
+            )

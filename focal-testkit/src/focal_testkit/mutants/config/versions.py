@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from focal_core.base import validated_copy
 from focal_core.config.inmemory import InMemoryConfigStore
 from focal_core.config.models import Agent, Rule
+from focal_core.context import BackendContext, Limits
 from focal_core.errors import DuplicateError, StaleVersionError
 from focal_core.inmemory.table import Table
 from focal_testkit.mutants import mutant
@@ -130,3 +132,11 @@ class StoresDeletedAt(InMemoryConfigStore):
             table.put(validated_copy(model))
             return model.id  # type: ignore[no-any-return]
         return super().upsert(table, model, check)
+
+
+@mutant("CONFIG-091")
+class IgnoresLimits(InMemoryConfigStore):
+    """Data is of any size."""
+
+    def __init__(self, context: BackendContext | None = None) -> None:
+        super().__init__(replace(context or BackendContext(), limits=Limits()))
