@@ -17,16 +17,19 @@ from focal_core import BackendContext, Focal, Isolation, ManualClock
 from focal_core.audit.inmemory import InMemoryAuditStore
 from focal_core.audit.models import AuditEvent
 from focal_core.conversation.inmemory import InMemorySessionStore
+from focal_core.conversation.models import Channel
 from focal_core.errors import (
     ConfigurationError,
     PluginLoadError,
     PluginNotFoundError,
+    SchemaValidationError,
     SettingsError,
     StoreUnavailableError,
     TenantRequiredError,
 )
 from focal_core.maintenance import expire_profiles, keep_expiring
 from focal_core.paging import Page
+from focal_core.profile.models import ProfileField
 from focal_core.runtime.models import ArchiveStream
 from focal_core.settings import FocalSettings
 
@@ -380,7 +383,7 @@ async def test_a_backend_that_can_keeps_the_profile_cache(install: Any) -> None:
     settings: dict[str, Any] = {
         "stores": {"profiles": "inmemory"},
         "backends": {"hot": {"use": "cachy"}, "cold": {"use": "inmemory"}, "gone": {"use": "nowhere"}},
-        "profile": {"cache_enabled": True, "cache_ttl_seconds": 7},
+        "profile": {"cache_enabled": True, "cache_ttl_seconds": 7, "validation_enabled": False},
     }
 
     async with Focal.open(settings) as focal:
@@ -392,6 +395,25 @@ async def test_a_backend_that_can_keeps_the_profile_cache(install: Any) -> None:
     settings["backends"]["hotter"] = {"use": "cachy"}
     with pytest.raises(SettingsError, match="several backends could keep the cache: hot, hotter"):
         await Focal.open(settings)
+
+
+@pytest.mark.asyncio
+async def test_fields_are_validated_unless_that_is_switched_off() -> None:
+    """validation_enabled and validation_strict decide what a field without a definition may do."""
+    stores = {"stores": {"profiles": "inmemory"}}
+    tenant = uuid4()
+    field = ProfileField(name="city", value="Oslo", value_type="string", source="user_provided")
+
+    async def update(**profile: bool) -> None:
+        async with Focal.open(stores, profile=profile) as focal:
+            profiles = focal.tenant(tenant).profiles
+            found = await profiles.get_or_create(Channel("webchat"), "user-17")
+            await profiles.update_field(found.id, field)
+
+    await update()
+    await update(validation_enabled=False, validation_strict=True)
+    with pytest.raises(SchemaValidationError):
+        await update(validation_strict=True)
 
 
 @pytest.mark.asyncio

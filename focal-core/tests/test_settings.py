@@ -51,7 +51,7 @@ def test_defaults_are_those_of_the_policies() -> None:
     context = load().context()
 
     assert context.limits == Limits()
-    assert context.profile_policy == ProfilePolicy(validation_enabled=False)
+    assert context.profile_policy == ProfilePolicy()
     assert context.session_policy == BackendContext().session_policy
     assert context.vector_policy == BackendContext().vector_policy
     assert context.isolation is Isolation.STRICT
@@ -301,27 +301,21 @@ def test_an_archive_without_a_runtime_store_is_refused() -> None:
     assert "FOCAL_STORES__RUNTIME" in (error.hint or "")
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "reason", "code"),
-    [
-        ("auto_encrypt_pii", True, "no cipher is installed", "no_cipher"),
-        ("pii_encryption_key_id", "kid", "no cipher is installed", "no_cipher"),
-        ("validation_enabled", True, "no store here checks fields on write", "no_validation"),
-        ("validation_strict", True, "no store here checks fields on write", "no_validation"),
-    ],
-)
-def test_a_promise_that_nothing_keeps_is_refused(key: str, value: Any, reason: str, code: str) -> None:
-    """Encryption without a cipher and validation without a validating store are errors, not no-ops."""
+@pytest.mark.parametrize(("key", "value"), [("auto_encrypt_pii", True), ("pii_encryption_key_id", "kid")])
+def test_sealing_without_a_cipher_is_refused(key: str, value: Any) -> None:
+    """A promise of encryption that nothing keeps is an error, not a no-op."""
     error = refused({"profile": {key: value}})
 
-    assert str(error) == f"profile.{key} is set, but {reason}, so nothing would come of it"
+    assert str(error) == f"profile.{key} is set, but no cipher is installed, so nothing could be sealed or opened"
     assert error.hint == f"remove profile.{key}"
-    assert error.code == code
+    assert error.code == "no_cipher"
 
 
 def test_each_profile_key_of_the_policy_has_an_effect() -> None:
     """What is set arrives in the policy every profile store is handed."""
     changed = {
+        "validation_enabled": False,
+        "validation_strict": True,
         "lineage_tracking_enabled": False,
         "max_derivation_chain_depth": 3,
         "freshness": {"default_freshness_seconds": 60, "stale_field_action": "BLOCK"},
@@ -333,6 +327,7 @@ def test_each_profile_key_of_the_policy_has_an_effect() -> None:
         default_freshness_seconds=60,
         stale_field_action=StaleFieldAction.BLOCK,
         validation_enabled=False,
+        validation_strict=True,
     )
 
 

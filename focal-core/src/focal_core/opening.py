@@ -160,6 +160,10 @@ def _take_port(
     if port == "profiles" and settings.profile.cache_enabled:
         cache = opened.backends[cache_backend(settings)]
         found = cache.cached(port, found, settings.profile.cache_ttl_by_kind())
+    if port == "profiles" and context.profile_policy.validation_enabled:
+        from focal_core.profile.validation import ValidatingProfileStore
+
+        found = ValidatingProfileStore(found, policy=context.profile_policy)
     if port == "runtime" and settings.runtime.archive:
         found = _archived(found, settings.runtime.archive, context, opened)
     if port in STORE_PORTS:

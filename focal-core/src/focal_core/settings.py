@@ -73,15 +73,6 @@ class ShownSetting:
     source: str
 
 
-_UNKEPT: Mapping[str, tuple[str, str]] = {
-    "auto_encrypt_pii": ("no cipher is installed", "no_cipher"),
-    "pii_encryption_key_id": ("no cipher is installed", "no_cipher"),
-    "validation_enabled": ("no store here checks fields on write", "no_validation"),
-    "validation_strict": ("no store here checks fields on write", "no_validation"),
-}
-"""[profile] key -> why it is refused, and the code: a promise that nothing keeps is an error."""
-
-
 class FocalSettings(Section):
     """Everything that is configured. ``load`` reads it; constructing it directly uses only what is given.
 
@@ -120,12 +111,12 @@ class FocalSettings(Section):
             )
         if self.runtime.archive and self.backend_for("runtime") is None:
             raise SettingsError("runtime.archive is set, but port 'runtime' has no backend", hint=how_to_set("runtime"))
-        for key, (lacking, code) in _UNKEPT.items():
+        for key in ("auto_encrypt_pii", "pii_encryption_key_id"):
             if getattr(profile, key):
                 raise SettingsError(
-                    f"profile.{key} is set, but {lacking}, so nothing would come of it",
+                    f"profile.{key} is set, but no cipher is installed, so nothing could be sealed or opened",
                     hint=f"remove profile.{key}",
-                    code=code,
+                    code="no_cipher",
                 )
         return self
 

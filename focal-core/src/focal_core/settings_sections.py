@@ -123,8 +123,8 @@ class ProfileSettings(Section):
     Attributes:
         store_provider: another name of ``[stores] profiles``.
         cache_enabled: whether a backend that can (redis) caches profiles; the three TTLs are its entries' lives.
-        validation_enabled: fields are checked against their definitions on write; needs a validating store.
-        validation_strict: fields without a definition are refused; needs a validating store.
+        validation_enabled: fields are checked against their definitions on write.
+        validation_strict: fields without a definition are refused.
         auto_expire_enabled: whether an open ``Focal`` marks fields past their time every
             ``expire_check_interval_seconds``; they are never *returned* past it in any case.
         lineage_tracking_enabled: False drops ``source_item_*`` before storing.
@@ -139,8 +139,8 @@ class ProfileSettings(Section):
     cache_ttl_seconds: int = Field(default=1_800, ge=1)
     field_definitions_ttl_seconds: int = Field(default=3_600, ge=1)
     scenario_requirements_ttl_seconds: int = Field(default=3_600, ge=1)
-    validation_enabled: bool = False
-    validation_strict: bool = False
+    validation_enabled: bool = ProfilePolicy.validation_enabled
+    validation_strict: bool = ProfilePolicy.validation_strict
     auto_expire_enabled: bool = True
     expire_check_interval_seconds: int = Field(default=300, ge=1)
     lineage_tracking_enabled: bool = ProfilePolicy.lineage_tracking_enabled

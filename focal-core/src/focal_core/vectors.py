@@ -133,7 +133,7 @@ def choose_space(
 def unit(vector: Sequence[float]) -> tuple[float, ...]:
     """Return a vector scaled to length 1."""
     norm = math.hypot(*vector)
-    return tuple(component / norm for component in vector)
+    return tuple([component / norm for component in vector])
 
 
 def cosine_of_units(left: Sequence[float], right: Sequence[float]) -> float:

@@ -58,7 +58,9 @@ def requirement(id: str, *, since: str, needs: str | None = None, unless: str | 
         if CATALOGUE.setdefault(id, found).test != found.test:
             raise ValueError(f"{id} is used by {CATALOGUE[id].test} and by {found.test}")
         test.requirement = found  # type: ignore[attr-defined]
-        marked = pytest.mark.requirement(id)(test)
-        return pytest.mark.asyncio(marked) if inspect.iscoroutinefunction(test) else marked
+        marked: F = pytest.mark.requirement(id)(test)
+        if inspect.iscoroutinefunction(test):
+            marked = pytest.mark.asyncio(marked)
+        return marked
 
     return decorate

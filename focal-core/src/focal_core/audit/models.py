@@ -52,7 +52,7 @@ class AuditRecord(FocalModel):
         return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude=set(self.clock_fields)))).digest()
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.digest() == other.digest()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.digest() == other.digest()
 
     def __hash__(self) -> int:
         return hash((type(self), self.tenant_id, self.id))

@@ -48,6 +48,7 @@ max_session_age_seconds = 604800            # age after which it is gone, howeve
 # spaces = ["model:384"]
 
 [profile]
+validation_enabled = true       # check profile fields against their definitions
 auto_expire_enabled = true      # mark fields past their time
 expire_check_interval_seconds = 300
 # cache_enabled = true          # needs focal-redis

@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING
 
 from focal_core.errors import ConfigurationError, PluginConflictError, PluginLoadError, PluginNotFoundError
-from focal_core.plugins.backend import CAPABILITIES, CONTRACT, PORTS, Backend
 from focal_core.plugins.discovery import BACKENDS, Registration, installed_version, normalised, registrations
+
+if TYPE_CHECKING:
+    from focal_core.plugins.backend import Backend
 
 KNOWN_DISTRIBUTIONS: Mapping[str, str] = {
     "postgres": "focal-postgres",
@@ -20,8 +21,6 @@ KNOWN_DISTRIBUTIONS: Mapping[str, str] = {
     "openai": "focal-providers",
 }
 """Backends that exist but need not be installed, and what brings them."""
-
-_MAJOR = CONTRACT.partition(".")[0]
 
 
 def installed() -> tuple[Registration, ...]:
@@ -124,6 +123,11 @@ def import_hint(registration: Registration, error: BaseException) -> str:
 
 def _problem(target: object) -> tuple[str, str] | None:
     """Return what keeps an imported target from being used as a backend, and what to do; None when nothing does."""
+    # Here, because pydantic is half of what listing without loading would cost.
+    from pydantic import BaseModel
+
+    from focal_core.plugins.backend import CAPABILITIES, CONTRACT, PORTS, Backend
+
     if not isinstance(target, type):
         return f"is not a class but {type(target).__name__}", "the entry point must name a subclass of Backend"
     if not issubclass(target, Backend):
@@ -131,7 +135,7 @@ def _problem(target: object) -> tuple[str, str] | None:
     if inspect.isabstract(target):
         return f"leaves abstract: {', '.join(sorted(target.__abstractmethods__))}", "implement every abstract method"
     contract = getattr(target, "contract", None)
-    if not isinstance(contract, str) or contract.partition(".")[0] != _MAJOR:
+    if not isinstance(contract, str) or contract.partition(".")[0] != CONTRACT.partition(".")[0]:
         return (
             f"is written against contract {contract}, this focal-core speaks {CONTRACT}",
             "install a release of it, or of focal-core, whose contract has the same major number",

@@ -31,7 +31,7 @@ def joined(
     Args:
         current: what the profile has.
         incoming: admitted copies; changed in place.
-        now: created_at of what is new and names no time of its own.
+        now: created_at of what is new.
 
     Raises:
         ConflictError: an account would be linked under two ids (code ``identity_taken``).
@@ -43,7 +43,7 @@ def joined(
         known = after.get(identity.id) or owners.get(account(identity))
         if known is not None:
             identity.set_stored(id=known.id, created_at=known.created_at)
-        elif "created_at" not in identity.model_fields_set:
+        else:
             identity.set_stored(created_at=now)
         changed[identity.id] = after[identity.id] = identity
     if len({account(one) for one in after.values()}) < len(after):

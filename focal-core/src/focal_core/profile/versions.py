@@ -78,8 +78,8 @@ def is_repeat(item: V, stored: V, policy: ProfilePolicy) -> bool:
 
 
 def is_recorded(consent: Consent, stored: Consent) -> bool:
-    """Return whether a consent says the same as the one stored under its id; a defaulted created_at is no content."""
-    left_out = {"created_at"} - consent.model_fields_set
+    """Return whether a consent says the same as the one stored under its id; created_at is the store's."""
+    left_out = {"created_at"}
     return _content(consent, left_out) == _content(stored, left_out)
 
 

@@ -14,7 +14,7 @@ from focal_core.errors import InvalidDataError
 from focal_core.gate import identifier, moment, require_tenant
 from focal_core.ids import NIL
 from focal_core.paging import check_paging
-from focal_core.runtime.codec import encode
+from focal_core.runtime.codec import decode, encode
 from focal_core.values import JSON, canonical_json
 
 
@@ -108,6 +108,19 @@ def writes(writes_data: Sequence[tuple[Any, ...]], context: BackendContext) -> l
     if len(writes_data) > context.limits.list_items:
         raise InvalidDataError(f"writes_data exceeds {context.limits.list_items} items", code="too_many_items")
     return [document(write, f"writes_data[{index}]", context) for index, write in enumerate(writes_data)]
+
+
+def session_updates(updates: dict[str, Any] | None, context: BackendContext) -> tuple[str | None, dict[str, Any]]:
+    """Return the status that updates set, if any, and the metadata they add.
+
+    Raises:
+        InvalidDataError: as ``json_object``; the status is no identifier, or ``metadata`` is no dict.
+    """
+    rest = {} if updates is None else decode(json_object(updates, "updates", context))
+    status = rest.pop("status", None)
+    if status is not None:
+        status = identifier(free_text(status, "status", context), "status")
+    return status, {**_dict(rest.pop("metadata", {}), "metadata"), **rest}
 
 
 def processing_time(added: float, total: float) -> float:

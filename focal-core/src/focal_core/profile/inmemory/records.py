@@ -192,8 +192,7 @@ class InMemoryProfileRecords(InMemoryProfileVersions, InMemoryProfileChannels):
     def _is_new_consent(self, tenant_id: UUID, profile_id: UUID, item: Consent) -> bool:
         stored = self._consents.get(tenant_id, item.id)
         if stored is None:
-            if "created_at" not in item.model_fields_set:
-                item.set_stored(created_at=self.now())
+            item.set_stored(created_at=self.now())
             return True
         if stored.profile_id != profile_id:
             raise id_taken(item)

@@ -28,7 +28,7 @@ class ChannelIdentity(FocalModel):
         verified: whether the account was shown to be the customer's.
         verified_at: when.
         primary: whether it is the account to use on this channel; at most one of a profile and channel (INV-CI1).
-        created_at: when it was linked; the store's clock unless given.
+        created_at: when it was linked; always the store's clock.
     """
 
     id: UUID = Field(default_factory=uuid7)
@@ -53,7 +53,7 @@ class Consent(FocalModel):
         revoked_at: when they withdrew it.
         source_session_id: the session it was given in.
         ip_address: the address it was given from.
-        created_at: when it was recorded; the store's clock unless given.
+        created_at: when it was recorded; always the store's clock.
     """
 
     id: UUID = Field(default_factory=uuid7)

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from focal_core.context import BackendContext
-from focal_core.errors import DuplicateError, InvalidDataError
+from focal_core.errors import DuplicateError
 from focal_core.gate import identifier
 from focal_core.inmemory.store import InMemoryStore
 from focal_core.inmemory.table import OrderedIndex, Table, micros
-from focal_core.runtime.arguments import iso, json_object, metadata_object, processing_time, tenant_of
+from focal_core.runtime.arguments import iso, metadata_object, processing_time, session_updates, tenant_of
 from focal_core.runtime.codec import decode
 from focal_core.runtime.models import RuntimeSession, RuntimeStatus
 from focal_core.runtime.store.sessions import SessionStorage
@@ -83,12 +83,7 @@ class InMemorySessions(InMemoryStore, SessionStorage):
     ) -> bool:
         tenant = tenant_of(tenant_id, self.context, "update_session")
         row = self._sessions.get(tenant, identifier(session_id, "session_id"))
-        rest = {} if updates is None else decode(json_object(updates, "updates", self.context))
-        status = rest.pop("status", None)
-        merged = rest.pop("metadata", {})
-        if not isinstance(merged, dict):
-            raise InvalidDataError("updates['metadata'] must be a dict", code="value_unsupported")
-        status = None if status is None else identifier(status, "status")
+        status, added = session_updates(updates, self.context)
         processing_time(add_processing_time, 0.0)
         if row is None:
             return False
@@ -96,7 +91,7 @@ class InMemorySessions(InMemoryStore, SessionStorage):
             replace(
                 row,
                 status=status or row.status,
-                metadata=metadata_object({**decode(row.metadata), **merged, **rest}, self.context),
+                metadata=metadata_object({**decode(row.metadata), **added}, self.context),
                 last_activity=self.context.clock.now(),
                 request_count=row.request_count + bool(increment_requests),
                 error_count=row.error_count + bool(mark_error),

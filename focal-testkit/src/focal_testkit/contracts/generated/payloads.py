@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from focal_core.context import BackendContext, Limits
 from focal_core.errors import InvalidDataError
 from focal_testkit.contracts.base import ContractBase
 from focal_testkit.contracts.generated.copies import content
@@ -69,6 +72,34 @@ class PayloadChecks(ContractBase):
         """
         fields = [name for name in self._free(stored) if _is_document(stored.model.model_fields[name].annotation)]
         await self._survives(store, stored, sorted(fields), hostile.DOCUMENTS[corpus])
+
+    @requirement("STORE-017", since="1.0")
+    async def test_limits_are_kept(self, context: BackendContext, stored: Stored) -> None:
+        """Text and documents beyond the limits are refused with InvalidDataError, and nothing is stored.
+
+        If this fails: a limit is a constant of the backend, or is not looked at.
+        """
+        fields = {
+            name: info.annotation for name, info in stored.model.model_fields.items() if name in self._free(stored)
+        }
+        excess = [(name, "x" * 201) for name, kind in fields.items() if "str" in str(kind)]
+        excess += [(name, {"text": ["x" * 50] * 9}) for name, kind in fields.items() if _is_document(kind)]
+        limits = Limits(text_chars=200, document_bytes=400, metadata_bytes=400)
+        async with self.open_store(replace(context, limits=limits)) as store:
+            for seed, (name, value) in enumerate(excess):
+                overrides = {**stored.overrides, "tenant_id": OURS, name: value}
+                try:
+                    made = instance(stored.model, full=False, seed=seed, unset=stored.unset, **overrides)
+                except ValidationError:
+                    continue
+                if stored.prepare is not None:
+                    # What it depends on may share the value, and be refused for it.
+                    with suppress(InvalidDataError):
+                        await stored.prepare(store, made)
+                with pytest.raises(InvalidDataError) as refused:
+                    await stored.save(store, made)
+                assert refused.value.code in ("text_too_long", "document_too_large", "metadata_too_large"), name
+                assert await stored.get(store, made) is None
 
     @requirement("STORE-016", since="1.0")
     async def test_bad_data_is_invalid_data(self, store: Any, stored: Stored) -> None:

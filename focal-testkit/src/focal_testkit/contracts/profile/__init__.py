@@ -18,11 +18,13 @@ from focal_testkit.contracts.profile.requirements import RequirementContract
 from focal_testkit.contracts.profile.saving import SavingContract
 from focal_testkit.contracts.profile.scenarios import ProfileScenarios
 from focal_testkit.contracts.profile.schema import SchemaContract
+from focal_testkit.contracts.profile.versions import VersionContract
 
 
 class ProfileStoreContract(
     RecordContract,
     SavingContract,
+    VersionContract,
     ErasureContract,
     FieldContract,
     ExpiryContract,

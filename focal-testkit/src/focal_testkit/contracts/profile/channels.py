@@ -237,3 +237,33 @@ class ChannelContract(ContractBase):
         await store.save(made)
         assert await store.get_by_external_id(OURS, decomposed) is not None
         assert await store.unlink_channel(OURS, made.id, Channel.SMS, decomposed) is True
+
+    @requirement("PROFILES-141", since="1.0")
+    async def test_refused_choices(self, store: ProfileStore) -> None:
+        """A word that is none of an argument's choices is refused; any letter case of one that is will do.
+
+        If this fails: a misspelt policy or status does something else than the caller meant.
+        """
+        for n in range(2):
+            await store.save(profile(n))
+        loose: Any = store
+        wrong = "supersede"
+        calls: list[Any] = [
+            lambda: loose.get_or_create(OURS, "no channel!", USER),
+            lambda: loose.get_by_channel_identity(OURS, "no channel!", USER),
+            lambda: loose.unlink_channel(OURS, PROFILE, "no channel!", USER),
+            lambda: loose.get_field(OURS, PROFILE, "email", status=wrong),
+            lambda: loose.get_asset_by_name(OURS, PROFILE, "passport", status=wrong),
+            lambda: loose.delete_field(OURS, PROFILE, UNKNOWN, on_dependents=wrong),
+            lambda: loose.delete_asset(OURS, PROFILE, UNKNOWN, on_dependents=wrong),
+            lambda: loose.set_verification_level(OURS, PROFILE, wrong),
+            lambda: loose.merge_profiles(OURS, source_profile_id=OTHER, target_profile_id=PROFILE, policy=wrong),
+        ]
+
+        for call in calls:
+            with pytest.raises(InvalidDataError):
+                await call()
+
+        assert len(await store.list_profiles(OURS)) == 2
+        assert await loose.get_field(OURS, PROFILE, "email", status="ACTIVE") is None
+        await loose.merge_profiles(OURS, source_profile_id=OTHER, target_profile_id=PROFILE, policy="Best")

@@ -184,3 +184,21 @@ class ErasureContract(ContractBase):
 
         found = await stored(store, OTHER)
         assert {one.id for one in found.fields.values()} == {one.id for one in before.fields.values()}
+
+    @requirement("PROFILES-046", since="1.0")
+    async def test_erase_by_merged_id(self, store: ProfileStore) -> None:
+        """Erasing by the id of a merged source erases the customer: the survivor and all that was merged into it.
+
+        If this fails: who asks with an id from before the merge is told it is done, and the data is still there.
+        """
+        for n in range(4):
+            await store.save(profile(n, fields=holding(item(n, f"f{n}"))))
+        for source, target in ((0, 1), (2, 1)):
+            await store.merge_profiles(OURS, source_profile_id=profile_id(source), target_profile_id=profile_id(target))
+
+        assert await store.erase_profile(OURS, profile_id(2)) >= 6
+
+        assert [one.id for one in await store.list_profiles(OURS)] == [profile_id(3)]
+        assert [await store.erase_profile(OURS, profile_id(n)) for n in range(3)] == [0, 0, 0]
+        for n in range(3):
+            assert await store.get_by_customer_id(OURS, profile(n).customer_id) is None

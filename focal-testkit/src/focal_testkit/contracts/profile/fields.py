@@ -346,3 +346,23 @@ class FieldContract(ContractBase):
         assert (await stored(store)).fields == {}
         assert "email" in (await stored(store, OTHER)).fields
         assert "email" in (await stored(store, tenant=THEIRS)).fields
+
+    @requirement("PROFILES-063", since="1.0")
+    async def test_status_is_the_stores(self, store: ProfileStore) -> None:
+        """What a written item says of its own status and successor is not taken over: new versions are active.
+
+        If this fails: a version read from one profile's history arrives superseded in another.
+        """
+        await store.save(profile(0))
+        past: dict[str, Any] = {"status": "superseded", "superseded_by_id": field_id(9), "superseded_at": START}
+        await store.update_field(OURS, PROFILE, item(0, **past))
+        await store.add_asset(OURS, PROFILE, asset(0, **past))
+        await store.save(profile(0, fields=holding(item(1, "city", status="orphaned")), assets=[asset(1, **past)]))
+
+        found = await stored(store)
+
+        items = [*found.fields.values(), *found.assets]
+        assert len(items) == 4
+        assert {(one.status, one.superseded_by_id, one.superseded_at) for one in items} == {
+            (ItemStatus.ACTIVE, None, None)
+        }

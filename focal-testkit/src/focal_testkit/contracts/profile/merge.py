@@ -8,7 +8,7 @@ import pytest
 
 from focal_core.clock import ManualClock
 from focal_core.conversation.models import Channel
-from focal_core.profile.models import ItemStatus, VerificationLevel
+from focal_core.profile.models import ItemStatus, MergePolicy, VerificationLevel
 from focal_core.profile.store import ProfileStore
 from focal_testkit.contracts.base import ContractBase
 from focal_testkit.contracts.profile.saving import stored
@@ -36,9 +36,11 @@ from focal_testkit.scenarios import OURS, THEIRS
 MERGE: dict[str, Any] = {"source_profile_id": OTHER, "target_profile_id": PROFILE}
 """The merge of these tests: profile 1 goes into profile 0."""
 
-_SURE, _UNSURE = {"confidence": 0.9}, {"confidence": 0.8}
-_LATE, _EARLY = {"collected_at": START + 10 * MINUTE}, {"collected_at": START + 5 * MINUTE}
-WINNERS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
+_SURE: dict[str, Any] = {"confidence": 0.9}
+_UNSURE: dict[str, Any] = {"confidence": 0.8}
+_LATE: dict[str, Any] = {"collected_at": START + 10 * MINUTE}
+_EARLY: dict[str, Any] = {"collected_at": START + 5 * MINUTE}
+WINNERS: dict[str, tuple[Any, dict[str, Any], dict[str, Any], str]] = {
     "best_verified": ("best", {**_SURE, **_LATE}, {"verified": True, **_UNSURE, **_EARLY}, "source"),
     "best_verified_target": ("best", {"verified": True, **_UNSURE, **_EARLY}, {**_SURE, **_LATE}, "target"),
     "best_confidence": ("best", {**_UNSURE, **_LATE}, {**_SURE, **_EARLY}, "source"),
@@ -176,7 +178,7 @@ class MergeContract(ContractBase):
 
         If this fails: an expired value supersedes a valid one, or comes back to life beside it.
         """
-        lapsed = {"expires_at": LAPSED, "verified": True}
+        lapsed: dict[str, Any] = {"expires_at": LAPSED, "verified": True}
         await store.save(profile(0, fields=holding(item(0, **(lapsed if overdue != "source" else {})))))
         await store.save(profile(1, fields=holding(item(1, **(lapsed if overdue != "target" else {})))))
         policy: Any = "target_wins" if overdue == "target" else "source_wins"
@@ -230,7 +232,7 @@ class MergeContract(ContractBase):
         await store.update_field(OURS, OTHER, derived(1, source))
         await store.save(profile(0, fields=holding(derived(2, derived(1, source)), derived(3, scan), item(5))))
 
-        await store.merge_profiles(OURS, **MERGE, policy="target_wins")  # type: ignore[arg-type]
+        await store.merge_profiles(OURS, **MERGE, policy=MergePolicy.TARGET_WINS)
 
         chain = await store.get_derivation_chain(OURS, field_id(2), "profile_field")
         assert [one["id"] for one in chain] == [field_id(0), field_id(1), field_id(2)]

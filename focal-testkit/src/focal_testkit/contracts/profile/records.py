@@ -14,6 +14,7 @@ from focal_core.errors import ConflictError, InvalidDataError, NotFoundError
 from focal_core.profile.models import CustomerProfile, VerificationLevel
 from focal_core.profile.store import ProfileStore
 from focal_testkit.contracts.base import ContractBase
+from focal_testkit.contracts.profile.saving import stored
 from focal_testkit.data.profile import (
     MINUTE,
     OTHER,
@@ -305,6 +306,7 @@ class RecordContract(ContractBase):
             found = await store.get_by_id(OURS, PROFILE)
             assert found is not None
             assert found.verification_level is level
+        assert (await stored(store)).row_version == 3
 
         for missing in (UNKNOWN, profile(2).id):
             with pytest.raises(NotFoundError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from focal_core.clock import ManualClock
+from focal_core.context import BackendContext, Limits
 from focal_core.errors import DuplicateError, InvalidDataError
 from focal_core.profile.store import ProfileStore
 from focal_testkit.contracts.base import ContractBase
@@ -154,3 +156,20 @@ class RequirementContract(ContractBase):
         assert await _orders(store, OTHER_STEP) == []
         assert await _orders(store, STEP, OTHER_SCENARIO) == [4, 5]
         assert await _orders(store, STEP, tenant=THEIRS) == [0, 1, 2]
+
+    @requirement("PROFILES-206", since="1.0")
+    async def test_requirements_never_cut(self, context: BackendContext) -> None:
+        """The requirements of a scenario come whole, or are refused beyond the cap for unpaged lists; never cut.
+
+        If this fails: a scenario with many requirements is taken for complete too early.
+        """
+        async with self.open_store(replace(context, limits=Limits(unpaged_cap=3))) as store:
+            for n in range(3):
+                await store.save_scenario_requirement(needs(n, f"f{n}"))
+            await store.save_scenario_requirement(needs(3, "f3", step_id=STEP))
+            assert await _orders(store) == [0, 1, 2]
+
+            with pytest.raises(InvalidDataError) as refused:
+                await _orders(store, STEP)
+
+            assert refused.value.code == "result_too_large"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from focal_core.clock import ManualClock
 from focal_core.conversation.models import Channel
 from focal_core.errors import ConflictError, InvalidDataError, StaleVersionError
-from focal_core.profile.models import CustomerProfile, ItemStatus, VerificationLevel
+from focal_core.profile.models import CustomerProfile, VerificationLevel
 from focal_core.profile.store import ProfileStore
 from focal_testkit.contracts.base import ContractBase
 from focal_testkit.data.profile import (
@@ -166,92 +165,6 @@ class SavingContract(ContractBase):
         assert [one.id for one in found.assets] == [asset_id(0)]
         assert [one.id for one in found.consents] == [consent(0).id]
 
-    @requirement("PROFILES-026", since="1.0")
-    async def test_save_updates_present_items(self, store: ProfileStore) -> None:
-        """Identities, fields and assets that are known get the attributes of the saved object.
-
-        If this fails: only unknown ids are written.
-        """
-        held: dict[str, Any] = {"fields": holding(item()), "assets": [asset()], "channel_identities": [identity()]}
-        await store.save(profile(**held))
-
-        await store.save(
-            profile(
-                fields=holding(item(verified=True, expires_at=FAR)),
-                assets=[asset(verified=True)],
-                channel_identities=[identity(verified=True)],
-            )
-        )
-
-        found = await stored(store)
-        email = found.fields["email"]
-        assert (email.value, email.verified, email.expires_at) == (item().value, True, FAR)
-        assert [one.verified for one in (*found.assets, *found.channel_identities)] == [True, True]
-
-    @requirement("PROFILES-027", since="1.0")
-    async def test_save_supersedes_by_name(self, store: ProfileStore, clock: ManualClock) -> None:
-        """A field with a new id under a known name supersedes the version stored under that name.
-
-        If this fails: two versions are active, or the former one is overwritten.
-        """
-        await store.save(profile(fields=holding(item(0))))
-        clock.advance(seconds=5)
-
-        await store.save(profile(fields=holding(item(1))))
-
-        found = await stored(store)
-        assert found.fields["email"].id == field_id(1)
-        [old] = found.field_history["email"]
-        assert (old.id, old.value, old.status) == (field_id(0), item(0).value, ItemStatus.SUPERSEDED)
-        assert (old.superseded_by_id, old.superseded_at) == (field_id(1), clock.now())
-
-    @requirement("PROFILES-028", since="1.0")
-    async def test_save_of_changed_value_supersedes(self, store: ProfileStore, clock: ManualClock) -> None:
-        """A stored active field saved with another value becomes a new version; the former value stays in history.
-
-        Values differ as JSON does: 1, 1.0 and True are three. Saving the same object again changes nothing.
-
-        If this fails: the value is changed in place, or a repeated save makes one more version.
-        """
-        await store.save(profile(fields=holding(item(value=1, value_type="number"))))
-        values: list[Any] = [1.0, True]
-        for value in values:
-            clock.advance(seconds=5)
-            loaded = await store.get_by_id(OURS, PROFILE)
-            assert loaded is not None
-            former = loaded.fields["email"].id
-            changed = item(id=former, value=value, value_type="boolean" if value is True else "number")
-            for _ in range(2):
-                await store.save(profile(fields=holding(changed)))
-
-            found = await stored(store)
-            current = found.fields["email"]
-            assert (type(current.value), current.value, current.status) == (type(value), value, ItemStatus.ACTIVE)
-            old = next(one for one in found.field_history["email"] if one.id == former)
-            assert (old.superseded_by_id, old.superseded_at) == (current.id, clock.now())
-        assert len(await store.get_field_history(OURS, PROFILE, "email")) == 3
-
-    @requirement("PROFILES-029", since="1.0")
-    async def test_save_of_old_copy_does_not_revert_field(self, store: ProfileStore) -> None:
-        """Saving a copy loaded before a field or asset was superseded leaves the newer version in force.
-
-        If this fails: ids are not taken for versions, and the last whole-profile save wins (C-85).
-        """
-        await store.save(profile(fields=holding(item(0)), assets=[asset(0)]))
-        copy = await store.get_by_id(OURS, PROFILE)
-        assert copy is not None
-        await store.update_field(OURS, PROFILE, item(1))
-        await store.add_asset(OURS, PROFILE, asset(1), supersede_existing=True)
-        before = await stored(store)
-        copy.fields["email"].confidence = 0.5
-
-        await store.save(copy)
-
-        found = await stored(store)
-        assert (found.fields, found.field_history) == (before.fields, before.field_history)
-        assert (found.assets, found.asset_history) == (before.assets, before.asset_history)
-        assert found.fields["email"].id == field_id(1)
-
     @requirement("PROFILES-030", since="1.0")
     async def test_save_conflicting_identity(self, store: ProfileStore) -> None:
         """An identity that belongs to another live profile is refused, and nothing of the save is written.
@@ -271,27 +184,6 @@ class SavingContract(ContractBase):
         assert found is not None
         assert found.id == PROFILE
         await store.save(profile(1, channel_identities=[identity(5)]))
-
-    @requirement("PROFILES-031", since="1.0")
-    async def test_save_ignores_histories(self, store: ProfileStore) -> None:
-        """The history containers of a saved object are ignored, whatever was done to them.
-
-        If this fails: history can be forged or lost by a save.
-        """
-        await store.save(profile(fields=holding(item(0)), assets=[asset(0)]))
-        await store.update_field(OURS, PROFILE, item(1))
-        await store.add_asset(OURS, PROFILE, asset(1), supersede_existing=True)
-        before = await stored(store)
-        forged = before.model_copy(deep=True)
-        forged.field_history["email"][0].value = "forged"
-        forged.asset_history[0].storage_path = "forged"
-        forged.field_history["city"] = [item(7, "city")]
-
-        await store.save(forged)
-
-        found = await stored(store)
-        assert (found.field_history, found.asset_history) == (before.field_history, before.asset_history)
-        assert await store.get_field_history(OURS, PROFILE, "city") == []
 
     @requirement("PROFILES-032", since="1.0")
     async def test_save_of_deleted_profile(self, store: ProfileStore) -> None:
@@ -328,3 +220,45 @@ class SavingContract(ContractBase):
             await store.save(profile(0, deleted_at=START, merged_into_id=OTHER))
 
         assert (await stored(store)).merged_into_id is None
+
+    @requirement("PROFILES-036", since="1.0")
+    async def test_save_appends_consents(self, store: ProfileStore, clock: ManualClock) -> None:
+        """Consents of a saved profile are recorded once, and refused when they differ from what was recorded.
+
+        If this fails: saving a loaded profile records its consents again, or rewrites one.
+        """
+        await store.save(profile(consents=[consent(0)]))
+        recorded = clock.now()
+        clock.advance(seconds=60)
+        loaded = await stored(store)
+        loaded.consents.append(consent(1))
+        await store.save(loaded)
+        await store.save(profile(consents=[consent(0)]))
+
+        with pytest.raises(ConflictError):
+            await store.save(profile(external_id="c", consents=[consent(0, granted=False)]))
+
+        found = await stored(store)
+        assert found.external_id is None
+        assert [(one.id, one.created_at) for one in found.consents] == [
+            (consent(0).id, recorded),
+            (consent(1).id, clock.now()),
+        ]
+
+    @requirement("PROFILES-037", since="1.0")
+    async def test_children_times_are_the_clocks(self, store: ProfileStore, clock: ManualClock) -> None:
+        """When identities were linked and consents recorded is the store's to say, whatever the object says.
+
+        If this fails: a consent can be dated back, or the machines' clocks decide the order.
+        """
+        await store.save(
+            profile(channel_identities=[identity(0, created_at=START)], consents=[consent(0, created_at=START)])
+        )
+        await store.link_channel(OURS, PROFILE, identity(1, created_at=FAR))
+        for _ in range(2):
+            await store.record_consent(OURS, PROFILE, consent(1, created_at=FAR))
+
+        found = await stored(store)
+
+        times = [one.created_at for one in found.channel_identities] + [one.created_at for one in found.consents]
+        assert times == [clock.now()] * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -173,8 +174,8 @@ class SchemaContract(ContractBase):
         await store.save_field_definition(definition(1, "email", agent_id=OTHER_AGENT, retention_days=50_000))
         await store.save_field_definition(definition(2, "email", THEIRS, retention_days=60_000))
         own = START + timedelta(days=70_000)
-        named = {"field_definition_id": definition(1).id}
-        collected = {"collected_at": START}
+        named: dict[str, Any] = {"field_definition_id": definition(1).id}
+        collected: dict[str, Any] = {"collected_at": START}
 
         await store.update_field(OURS, PROFILE, item(0, **collected), agent_id=AGENT)
         await store.update_field(OURS, PROFILE, item(1, **collected, **named), agent_id=AGENT)

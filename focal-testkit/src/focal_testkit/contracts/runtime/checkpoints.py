@@ -34,7 +34,9 @@ class CheckpointContract(ContractBase):
 
         If this fails: a key is missing, or the time is not the clock's.
         """
-        assert await store.store_checkpoint(THREAD, "c1", {"a": 1}, {"b": 2}, checkpoint_ns="ns", tenant_id=OURS) is True
+        assert (
+            await store.store_checkpoint(THREAD, "c1", {"a": 1}, {"b": 2}, checkpoint_ns="ns", tenant_id=OURS) is True
+        )
         assert await store.store_checkpoint(OTHER_THREAD, "c1", {}, tenant_id=OURS) is True
 
         found = await store.get_checkpoint(THREAD, "c1", checkpoint_ns="ns", tenant_id=OURS)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from focal_core.audit.inmemory import InMemoryAuditStore
 from focal_core.audit.models import AuditEvent, TurnRecord
+from focal_core.context import BackendContext, Limits
 from focal_core.inmemory.table import Table
 from focal_testkit.mutants import mutant
 
@@ -70,3 +72,11 @@ class WritesInTwoSteps(InMemoryAuditStore):
         await asyncio.sleep(0)
         self._turns.put(turn)
         return saved
+
+
+@mutant("STORE-017")
+class LimitsOfItsOwn(InMemoryAuditStore):
+    """The limits are constants of the store."""
+
+    def __init__(self, context: BackendContext | None = None) -> None:
+        super().__init__(None if context is None else replace(context, limits=Limits()))
