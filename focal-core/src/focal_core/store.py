@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 from uuid import UUID
 
+from focal_core.context import BackendContext
 from focal_core.paging import Page
 
 
@@ -19,10 +20,12 @@ class Store(ABC):
     Attributes:
         port: name of the port, as in ``[stores]``.
         capabilities: what this implementation can do beyond the core of the contract.
+        context: the clock, isolation, limits and policies it answers by.
     """
 
     port: ClassVar[str]
     capabilities: ClassVar[frozenset[str]] = frozenset()
+    context: BackendContext
 
     def for_tenant(self, tenant_id: UUID) -> Any:
         """Return this store bound to one tenant: the same methods without ``tenant_id``.

@@ -55,7 +55,9 @@ def missing_fields(
     missing = {
         one.id
         for one in applying
-        if not _is_met(one, profile, definitions.get((one.agent_id, one.field_name)), now, policy)
+        if not is_met(
+            one, profile.fields.get(one.field_name), definitions.get((one.agent_id, one.field_name)), now, policy
+        )
     }
     named = {one.field_name for one in requirements}
     by_name: dict[str, list[ScenarioFieldRequirement]] = {}
@@ -64,6 +66,10 @@ def missing_fields(
     ordered: list[ScenarioFieldRequirement] = []
     visited: set[UUID] = set()
 
+    def has(name: str) -> bool:
+        field = profile.fields.get(name)
+        return field is not None and is_active(field, now)
+
     def visit(requirement: ScenarioFieldRequirement) -> None:
         visited.add(requirement.id)
         for name in requirement.depends_on_fields:
@@ -71,7 +77,7 @@ def missing_fields(
                 if needed.id not in visited:
                     visit(needed)
             lacks = any(needed.id in missing for needed in by_name.get(name, ()))
-            if lacks or (name not in named and not _has(profile, name, now)):
+            if lacks or (name not in named and not has(name)):
                 missing.add(requirement.id)
         if requirement.id in missing:
             ordered.append(requirement)
@@ -82,19 +88,22 @@ def missing_fields(
     return [one for one in ordered if level is None or one.required_level is level]
 
 
-def _has(profile: CustomerProfile, name: str, now: datetime) -> bool:
-    field = profile.fields.get(name)
-    return field is not None and is_active(field, now)
-
-
-def _is_met(
+def is_met(
     requirement: ScenarioFieldRequirement,
-    profile: CustomerProfile,
+    field: ProfileField | None,
     definition: ProfileFieldDefinition | None,
     now: datetime,
     policy: ProfilePolicy,
 ) -> bool:
-    field = profile.fields.get(requirement.field_name)
+    """Return whether a field by itself is what a requirement asks for, whatever the requirement depends on.
+
+    Args:
+        requirement: the requirement.
+        field: the profile's field of that name, if it has one.
+        definition: its definition, if there is one; a disabled one is none.
+        now: the moment.
+        policy: tells the default freshness.
+    """
     if field is None or not is_active(field, now):
         return False
     extracted = field.source is ProfileFieldSource.LLM_EXTRACTED

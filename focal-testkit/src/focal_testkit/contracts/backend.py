@@ -77,12 +77,16 @@ class BackendContract:
     async def test_serves_the_ports_it_declares(self, opened: Backend) -> None:
         """Every declared port is served by an implementation of its ABC, the same object each time; no other is.
 
+        A store carries the context its backend was given.
+
         If this fails: ``ports`` and ``port()`` disagree.
         """
         assert opened.ports
         for port in opened.ports:
             assert isinstance(opened.port(port), port_types(port))
             assert opened.port(port) is opened.port(port)
+            if port in STORE_PORTS:
+                assert opened.port(port).context is opened.context
         with pytest.raises(ConfigurationError):
             opened.port("no_such_port")
 

@@ -79,11 +79,10 @@ class PayloadChecks(ContractBase):
 
         If this fails: a limit is a constant of the backend, or is not looked at.
         """
-        fields = {
-            name: info.annotation for name, info in stored.model.model_fields.items() if name in self._free(stored)
-        }
-        excess = [(name, "x" * 201) for name, kind in fields.items() if "str" in str(kind)]
-        excess += [(name, {"text": ["x" * 50] * 9}) for name, kind in fields.items() if _is_document(kind)]
+        kinds = {name: stored.model.model_fields[name].annotation for name in sorted(self._free(stored))}
+        document: Any = {"text": ["x" * 50] * 9}
+        excess: list[tuple[str, Any]] = [(name, "x" * 201) for name, kind in kinds.items() if "str" in str(kind)]
+        excess += [(name, document) for name, kind in kinds.items() if _is_document(kind)]
         limits = Limits(text_chars=200, document_bytes=400, metadata_bytes=400)
         async with self.open_store(replace(context, limits=limits)) as store:
             for seed, (name, value) in enumerate(excess):

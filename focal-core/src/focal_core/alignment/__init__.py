@@ -1,0 +1,1 @@
+"""Import paths of the source documents; what is found here lives elsewhere."""
