@@ -82,7 +82,7 @@ def test_cosine_is_exact_for_known_angles_and_never_leaves_its_range() -> None:
     assert cosine_of_units(unit((3.0, 4.0)), unit((3.0, 4.0))) == pytest.approx(1.0)
     assert cosine_of_units(unit((1.0, 0.0)), unit((-2.0, 0.0))) == -1.0
     assert cosine_of_units(unit((1.0, 0.0)), unit((4.0, 3.0))) == pytest.approx(0.8)
-    assert cosine_of_units((1.0, 1e-9), (1.0, 1.0)) == 1.0
+    assert cosine_of_units(unit((0.1, 0.2, 0.3)), unit((0.2, 0.4, 0.6))) == 1.0
 
 
 def test_best_first_breaks_ties_by_id() -> None:

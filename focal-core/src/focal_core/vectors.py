@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from operator import mul
 from typing import Literal, TypeVar
 from uuid import UUID
 
@@ -137,8 +136,12 @@ def unit(vector: Sequence[float]) -> tuple[float, ...]:
 
 
 def cosine_of_units(left: Sequence[float], right: Sequence[float]) -> float:
-    """Return the cosine of two vectors of length 1, kept within [-1.0, 1.0]."""
-    return max(-1.0, min(1.0, float(sum(map(mul, left, right)))))
+    """Return the cosine of two vectors of length 1, kept within [-1.0, 1.0].
+
+    By their distance, |a - b|^2 = 2 - 2 cos: ``math.dist`` runs in C, several times faster than a sum of products.
+    Rounded to 12 digits: the vectors are float32, what lies beyond is noise that would break ties at random.
+    """
+    return max(-1.0, min(1.0, round(1.0 - math.dist(left, right) ** 2 / 2.0, 12)))
 
 
 def best_first(

@@ -51,12 +51,13 @@ class Gap:
 
     def result(self, **values: Any) -> GapFillResult:
         """Return a result for this gap; without values one that found nothing."""
-        result = GapFillResult(field_name=self.field_name, field_definition=self.definition, **values)
         if (needed := self.requirement) is not None:
-            result.required_level = needed.required_level
-            result.fallback_action = needed.fallback_action
-            result.collection_order = needed.collection_order
-        return result
+            values |= {
+                "required_level": needed.required_level,
+                "fallback_action": needed.fallback_action,
+                "collection_order": needed.collection_order,
+            }
+        return GapFillResult(field_name=self.field_name, field_definition=self.definition, **values)
 
 
 class GapFillService:
@@ -169,9 +170,10 @@ class GapFillService:
 
     async def _fill(self, gap: Gap, *, skip_extraction: bool) -> GapFillResult:
         refused = None
-        for look in (self._from_profile, self._from_session, self._from_conversation):
-            if skip_extraction and look == self._from_conversation:
-                break
+        places = [self._from_profile, self._from_session]
+        if not skip_extraction:
+            places.append(self._from_conversation)
+        for look in places:
             result = await look(gap)
             if result.filled:
                 return result

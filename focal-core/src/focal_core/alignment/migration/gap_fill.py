@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from focal_core.profile.gap_fill import EnhancedGapFillService, GapFillResult, GapFillService
+from focal_core.profile.gap_fill import EnhancedGapFillService, GapFillService
+from focal_core.profile.models import GapFillResult
 
 __all__ = ["EnhancedGapFillService", "GapFillResult", "GapFillService"]

@@ -262,11 +262,11 @@ class FieldContract(ContractBase):
         for n in (4, 10, 2, 5, 3):
             await store.update_field(OURS, PROFILE, item(n, collected_at=later if n in (4, 10, 5) else START))
         await store.update_field(OURS, PROFILE, item(20, "city"))
-        await store.update_field(OURS, PROFILE, item(1, collected_at=START - MINUTE, expires_at=LAPSED))
+        await store.update_field(OURS, PROFILE, item(30, collected_at=START - MINUTE, expires_at=LAPSED))
 
         found = await store.get_field_history(OURS, PROFILE, "email")
 
-        assert [one.id for one in found] == [field_id(n) for n in (10, 5, 4, 3, 2, 1)]
+        assert [one.id for one in found] == [field_id(n) for n in (10, 5, 4, 3, 2, 30)]
         assert [one.status.value for one in found] == ["superseded"] * 5 + ["expired"]
         assert await store.get_field_history(OURS, PROFILE, "phone") == []
         assert await store.get_field_history(OURS, UNKNOWN, "email") == []

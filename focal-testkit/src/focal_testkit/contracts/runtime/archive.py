@@ -213,7 +213,8 @@ class ArchiveContract(ContractBase):
                 archive.read(ArchiveStream.MESSAGE, bad, **ours),
             ]
         worst: Any = object()
-        for value in ({"x": worst}, worst, [1]):
+        values: list[Any] = [{"x": worst}, worst, [1]]
+        for value in values:
             calls += [
                 archive.append_session_event(SESSION, USER, "created", value, **ours),
                 archive.append_conversation_message(SESSION, "user", "x", value, **ours),

@@ -48,7 +48,8 @@ class UpkeepContract(ContractBase):
         A thread is the session's when its id is, or when one of its checkpoints names the session.
         If this fails: dependents stay, or something is removed because it merely looks similar.
         """
-        ours, theirs = {"tenant_id": OURS}, {"tenant_id": THEIRS}
+        ours: dict[str, Any] = {"tenant_id": OURS}
+        theirs: dict[str, Any] = {"tenant_id": THEIRS}
         await self._furnish(store, SESSION, SESSION, False, **ours)
         await self._furnish(store, "mapped", THREAD, True, **ours)
         await self._furnish(store, "unmapped", "apart", False, **ours)
