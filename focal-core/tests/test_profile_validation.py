@@ -35,6 +35,7 @@ class CountingStore(DelegatingProfileStore):
     def __init__(self, backend: ProfileStore) -> None:
         super().__init__(backend)
         self.lookups = 0
+        self.reached = asyncio.Event()
         self.gate: asyncio.Event | None = None
 
     async def get_field_definition(
@@ -42,6 +43,7 @@ class CountingStore(DelegatingProfileStore):
     ) -> ProfileFieldDefinition | None:
         self.lookups += 1
         found = await self.backend.get_field_definition(tenant_id, agent_id, field_name)
+        self.reached.set()
         if self.gate is not None:
             await self.gate.wait()
         return found
@@ -222,8 +224,7 @@ async def test_validator_forgets_what_was_fetched_while_it_was_invalidated(
     """A look-up that began before an invalidation does not bring the old definition back."""
     store.gate = asyncio.Event()
     looking = asyncio.ensure_future(service.get_definition(TENANT, AGENT, "city"))
-    while store.lookups == 0:
-        await asyncio.sleep(0)
+    await store.reached.wait()
     await store.save_field_definition(definition())
     service.invalidate(TENANT, AGENT, "city")
     store.gate.set()

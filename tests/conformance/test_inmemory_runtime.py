@@ -36,3 +36,9 @@ class TestDualWriteIsARuntimeStore(RuntimeContract):
         )
         yield storage
         await storage.close()
+
+
+def test_both_can_be_made_without_a_context() -> None:
+    """The context is optional."""
+    for archive in (InMemoryPermanentStorage(), InMemoryStorageBackend().archive):
+        assert isinstance(archive.context, BackendContext)

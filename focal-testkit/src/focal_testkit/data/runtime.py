@@ -63,6 +63,7 @@ REFUSED: dict[str, Any] = {
     "surrogate_key": {"\ud800": 1},
     "in_tuple": (1, object()),
     "exception": ValueError("x"),
+    "integer_beyond_writing": 10**5000,
 }
 """Values no runtime store keeps, by name."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from uuid import UUID
 
 from focal_core.errors import ConflictError
@@ -75,9 +76,7 @@ class InMemoryProfileFields(InMemoryProfileVersions):
         if profile_id is not None and profile is None:
             return 0
         for table in self.version_tables:
-            for row in list(table.due.rows(tenant_id)):
-                if is_active(row.item, now):
-                    break
+            for row in list(takewhile(lambda row: not is_active(row.item, now), table.due.rows(tenant_id))):
                 if self.is_visible(row) and (profile is None or row.profile_id == profile.id):
                     table.change(row, now, status=ItemStatus.EXPIRED)
                     expired += isinstance(row.item, ProfileField)

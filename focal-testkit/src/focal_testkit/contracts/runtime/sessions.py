@@ -201,6 +201,8 @@ class SessionContract(ContractBase):
                 await store.update_session(SESSION, update, True, tenant_id=OURS)
         with pytest.raises(InvalidDataError):
             await store.end_session(SESSION, "", tenant_id=OURS)
+        with pytest.raises(InvalidDataError):
+            await store.update_session("unknown", None, False, -1.0, tenant_id=OURS)
 
         assert await stored(store) == before
 

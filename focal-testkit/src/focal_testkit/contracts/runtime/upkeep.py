@@ -150,7 +150,9 @@ class UpkeepContract(ContractBase):
             sessions = metrics["sessions"]
             return sessions["active"], sessions["total"], metrics["messages"], metrics["checkpoints"]
 
-        assert counted(await store.get_metrics()) == (0, 0, 0, 0)
+        empty = await store.get_metrics()
+        assert counted(empty) == (0, 0, 0, 0)
+        assert empty["archive"] == {"queued": 0, "written": 0, "dropped": 0, "errors": 0}
         for tenant in (OURS, THEIRS):
             await self._furnish(store, SESSION, SESSION, False, tenant_id=tenant)
             await self._furnish(store, SESSION, SESSION, False, tenant_id=tenant)
@@ -163,6 +165,7 @@ class UpkeepContract(ContractBase):
         assert counted(await store.get_metrics()) == (2, 3, 5, 7)
         assert set(metrics) == {"sessions", "messages", "checkpoints", "archive", "backend", "uptime_seconds"}
         assert set(metrics["archive"]) == {"queued", "written", "dropped", "errors"}
+        assert (metrics["archive"]["dropped"], metrics["archive"]["errors"]) == (0, 0)
         await store.update_session(OTHER_SESSION, {"status": "active"}, tenant_id=OURS)
         await store.delete_thread("lone", tenant_id=OURS)
         assert counted(await store.get_metrics(tenant_id=OURS)) == (2, 2, 3, 4)
@@ -185,6 +188,7 @@ class UpkeepContract(ContractBase):
 
         assert set(report) == {"status", "checks", "latency_ms", "backend"}
         assert report["status"] == "ok"
+        assert 0.0 <= report["latency_ms"] < 1000.0
         assert report["checks"]
         assert all(check["ok"] is True for check in report["checks"].values())
         await store.close()
