@@ -11,7 +11,7 @@ import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["tests"]
 nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
@@ -51,9 +51,11 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run every test that needs no server: contracts, units, architecture, packaging."""
-    _install(session, "import-linter", "pytest-xdist", "build", "hatchling")
+    """Run every test that needs no server, then lint and types."""
+    _install(session, "pytest-xdist", "build", "hatchling")
     session.run("pytest", "-n", "auto", *session.posargs)
+    session.notify("lint")
+    session.notify("types")
 
 
 @nox.session
@@ -93,6 +95,13 @@ def mutants(session: nox.Session) -> None:
         session.run(
             *engine, f"tests/conformance/test_inmemory_{port}.py", "--mutate", f"focal_core.{domain}.inmemory", *listed
         )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure start-up, paging, search, embeddings and replay; figures, not tests."""
+    _install(session)
+    session.run("python", "benchmarks/measure.py")
 
 
 @nox.session

@@ -113,6 +113,7 @@ def test_equal_sets_have_equal_data() -> None:
         Decimal("Infinity"),
         Model(kind=Kind.A),
         Data(Model(kind=Kind.A)),
+        Data(None),  # type: ignore[arg-type]
         Data,
         Model,
     ],
@@ -156,7 +157,10 @@ def test_depth_is_bounded() -> None:
 
     assert decode(encode(deep(64))) == deep(64)
     assert decode(encode(deep(62, {"a": ()}))) == deep(62, {"a": ()})
-    for value in (deep(65), deep(64, {}), deep(64, ()), cyclic):
+    nested: dict[str, Any] = {}
+    for _ in range(64):
+        nested = {"k": nested}
+    for value in (deep(65), deep(64, {}), deep(64, ()), nested, cyclic):
         with pytest.raises(InvalidDataError) as caught:
             encode(value)
         assert caught.value.code == "json_too_deep"

@@ -82,13 +82,13 @@ class VersionTable(Table[Owned[V]]):
         )
         super().__init__(self.of_profile, self.of_name, self.active, self.of_source, self.due, *indexes)
 
-    def change(self, row: Owned[V], now: datetime, *, profile_id: UUID | None = None, **values: Any) -> None:
-        """Replace a stored row by a copy with other values, or of another profile."""
+    def change(self, row: Owned[V], now: datetime, **values: Any) -> None:
+        """Replace a stored row by a copy with other values."""
         item = validated_copy(row.item)
         if isinstance(item, ProfileField):
             item.set_stored(updated_at=now)
         item.set_stored(**values)
-        self.put(Owned(row.tenant_id, profile_id or row.profile_id, item))
+        self.put(Owned(row.tenant_id, row.profile_id, item))
 
     def supersede(self, row: Owned[V], by: UUID, now: datetime) -> None:
         """Mark a stored row superseded by another version."""
@@ -179,8 +179,8 @@ class ProfileTables(InMemoryStore):
         return self._fields, self._assets
 
     def read(self, row: CustomerProfile | None, include_history: bool = False) -> CustomerProfile | None:
-        """Return a profile with all that belongs to it; None for no row or a deleted one."""
-        return None if row is None or row.deleted_at is not None else self.assemble(row, include_history)
+        """Return a profile with all that belongs to it; None for no row."""
+        return None if row is None else self.assemble(row, include_history)
 
     def assemble(self, row: CustomerProfile, include_history: bool = False) -> CustomerProfile:
         """Return a copy of a row with all that belongs to it, as of now."""
@@ -189,7 +189,7 @@ class ProfileTables(InMemoryStore):
         profile = validated_copy(row)
         profile.set_stored(
             channel_identities=[validated_copy(one.item) for one in self._identities_of.rows(place)],
-            fields={field.name: field for field in sorted(fields, key=lambda field: field.name)},
+            fields={field.name: field for field in fields},
             assets=[as_read(one.item, now) for one in self._assets.active.rows(place) if is_active(one.item, now)],
             consents=[validated_copy(one.item) for one in self._consents_of.rows(place)],
         )

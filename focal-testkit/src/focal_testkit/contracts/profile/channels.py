@@ -177,6 +177,8 @@ class ChannelContract(ContractBase):
 
         with pytest.raises(ConflictError):
             await store.link_channel(OURS, OTHER, identity(0, channel_user_id="somebody else"))
+        with pytest.raises(ConflictError):
+            await store.link_channel(OURS, PROFILE, identity(0, channel_user_id="somebody else"))
 
         assert await owner(store, f"{USER}0") == PROFILE
         assert await owner(store, "somebody else") is None
@@ -267,3 +269,22 @@ class ChannelContract(ContractBase):
         assert len(await store.list_profiles(OURS)) == 2
         assert await loose.get_field(OURS, PROFILE, "email", status="ACTIVE") is None
         await loose.merge_profiles(OURS, source_profile_id=OTHER, target_profile_id=PROFILE, policy="Best")
+
+    @requirement("PROFILES-142", since="1.0")
+    async def test_accounts_change_hands(self, store: ProfileStore) -> None:
+        """Saved identities are known by id and may take each other's accounts; every account still finds the profile.
+
+        If this fails: the keys are written one by one, and the second write removes what the first has just set.
+        """
+        await store.save(profile(0, channel_identities=[identity(0), identity(1)]))
+        swapped = [identity(0, channel_user_id=f"{USER}1"), identity(1, channel_user_id=f"{USER}0")]
+
+        await store.save(profile(0, channel_identities=swapped))
+
+        found = {one.id: one.channel_user_id for one in (await stored(store)).channel_identities}
+        assert found == {identity(0).id: f"{USER}1", identity(1).id: f"{USER}0"}
+        for n in (0, 1):
+            assert await owner(store, f"{USER}{n}") == PROFILE
+        await store.save(profile(0, channel_identities=[identity(0, channel_user_id="new")]))
+        assert await owner(store, f"{USER}1") is None
+        assert await store.get_or_create(OURS, Channel.WEBCHAT, f"{USER}1") != await stored(store)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from focal_core.context import BackendContext
 from focal_core.conversation.models import Channel
-from focal_core.errors import NotFoundError
+from focal_core.errors import InvalidDataError, NotFoundError
 from focal_core.profile.models import ItemStatus
+from focal_core.profile.policy import ProfilePolicy
 from focal_core.profile.store import ProfileStore
 from focal_testkit.contracts.base import ContractBase
 from focal_testkit.contracts.profile.saving import stored
@@ -20,6 +25,7 @@ from focal_testkit.data.profile import (
     asset_id,
     consent,
     derived,
+    derived_asset,
     field_id,
     holding,
     identity,
@@ -67,6 +73,7 @@ class ErasureContract(ContractBase):
         ] == [None] * 7
         assert await store.list_profiles(OURS) == []
         assert await store.get_field_history(OURS, PROFILE, "email") == []
+        assert await store.get_derivation_chain(OURS, field_id(0), "profile_field") == []
         assert not any((await store.count_fields_by_status(OURS)).values())
         theirs = await stored(store, tenant=THEIRS)
         assert (len(theirs.fields), len(theirs.assets), len(theirs.channel_identities)) == (1, 1, 1)
@@ -99,14 +106,15 @@ class ErasureContract(ContractBase):
         await store.save(profile(0, channel_identities=[identity()], fields=holding(item()), assets=[asset()]))
         await store.delete(OURS, PROFILE)
 
-        for write in (
-            store.update_field(OURS, PROFILE, item(1)),
-            store.add_asset(OURS, PROFILE, asset(1)),
-            store.link_channel(OURS, PROFILE, identity(1)),
-            store.record_consent(OURS, PROFILE, consent()),
-        ):
+        writes: list[Any] = [
+            lambda: store.update_field(OURS, PROFILE, item(1)),
+            lambda: store.add_asset(OURS, PROFILE, asset(1)),
+            lambda: store.link_channel(OURS, PROFILE, identity(1)),
+            lambda: store.record_consent(OURS, PROFILE, consent()),
+        ]
+        for write in writes:
             with pytest.raises(NotFoundError):
-                await write
+                await write()
         assert await store.unlink_channel(OURS, PROFILE, Channel.WEBCHAT, f"{USER}0") is False
 
     @requirement("PROFILES-043", since="1.0")
@@ -163,7 +171,7 @@ class ErasureContract(ContractBase):
         await store.save(profile(0, fields=holding(item(0)), assets=[asset(0)]))
         await store.delete(OURS, PROFILE)
 
-        assert await store.erase_profile(OURS, PROFILE) >= 3
+        assert await store.erase_profile(OURS, PROFILE) == 3
 
         assert await store.erase_profile(OURS, UNKNOWN) == 0
         await store.save(profile(0, fields=holding(item(0, value="new")), assets=[asset(0)]))
@@ -202,3 +210,49 @@ class ErasureContract(ContractBase):
         assert [await store.erase_profile(OURS, profile_id(n)) for n in range(3)] == [0, 0, 0]
         for n in range(3):
             assert await store.get_by_customer_id(OURS, profile(n).customer_id) is None
+
+    @requirement("PROFILES-047", since="1.0")
+    async def test_lineage_over_deleted_profile(self, context: BackendContext) -> None:
+        """Items of a deleted profile are absent: not listed, no dependents, no source for new items; but they stay
+        links of the chains they are part of, and count for their length.
+
+        If this fails: deletion breaks chains, or deleted items show or block through lineage.
+        """
+        policy = ProfilePolicy(max_derivation_chain_depth=2)
+        async with self.open_store(replace(context, profile_policy=policy)) as store:
+            root, lost = item(0), derived(1, item(0))
+            await store.save(profile(1, fields=holding(root, item(9, "city"))))
+            await store.save(profile(0, fields=holding(lost), assets=[derived_asset(4, root)]))
+            await store.save(profile(2, fields=holding(derived(2, lost))))
+            await store.delete(OURS, PROFILE)
+
+            assert await store.get_derived_items(OURS, root.id) == {"fields": [], "assets": []}
+            assert await store.check_has_dependents(OURS, root.id) is False
+            chain = await store.get_derivation_chain(OURS, field_id(2), "profile_field")
+            assert [one["id"] for one in chain] == [field_id(0), field_id(1), field_id(2)]
+            for refused in (derived(5, lost), derived(6, derived(2, lost))):
+                with pytest.raises(InvalidDataError):
+                    await store.update_field(OURS, OTHER, refused)
+            assert await store.delete_field(OURS, OTHER, field_id(0)) is True
+
+    @requirement("PROFILES-048", since="1.0")
+    async def test_revived_profile(self, store: ProfileStore) -> None:
+        """A revived profile has its fields, assets and consents again, and what is derived from them may be saved.
+
+        Its accounts were freed by the deletion and are not linked again.
+
+        If this fails: revival brings back an empty profile, or one whose items count as absent.
+        """
+        given = profile(
+            0, channel_identities=[identity()], fields=holding(item(0)), assets=[asset()], consents=[consent()]
+        )
+        await store.save(given)
+        await store.delete(OURS, PROFILE)
+        back = profile(0, deleted_at=None, row_version=given.row_version, fields=holding(derived(1, item(0))))
+
+        await store.save(back)
+
+        found = await stored(store)
+        assert sorted(found.fields) == ["derived_1", "email"]
+        assert (len(found.assets), len(found.consents), found.channel_identities) == (1, 1, [])
+        assert await store.get_by_channel_identity(OURS, Channel.WEBCHAT, f"{USER}0") is None

@@ -109,6 +109,7 @@ class FieldContract(ContractBase):
         links = [(versions[field_id(n)].superseded_by_id, versions[field_id(n)].superseded_at) for n in range(3)]
         assert links == [(field_id(1), moments[1]), (field_id(2), moments[2]), (None, None)]
         assert [versions[field_id(n)].status.value for n in range(3)] == ["superseded", "superseded", "active"]
+        assert [versions[field_id(n)].updated_at for n in range(3)] == [moments[1], moments[2], moments[2]]
         assert [versions[field_id(n)].value for n in range(3)] == ["value 0", "value 1", "value 2"]
         city = await store.get_field(OURS, PROFILE, "city")
         assert city is not None

@@ -278,7 +278,9 @@ class MergeContract(ContractBase):
         clock.advance(seconds=9)
 
         merged = await store.merge_profiles(OURS, **MERGE)
+
         assert (merged.external_id, merged.last_interaction_at) == ("target", START + MINUTE)
+        assert merged.row_version == 2
         assert (merged.customer_id, merged.created_at, merged.updated_at) == (
             profile(0).customer_id,
             START,

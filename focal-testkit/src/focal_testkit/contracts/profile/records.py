@@ -51,6 +51,7 @@ class RecordContract(ContractBase):
         assert linked.created_at == clock.now()
         assert (made.fields, made.assets, made.consents, made.external_id) == ({}, [], [], None)
         assert made.customer_id != made.id
+        assert made.row_version == 1
 
     @requirement("PROFILES-002", since="1.0")
     async def test_get_or_create_existing(self, store: ProfileStore) -> None:
@@ -302,7 +303,8 @@ class RecordContract(ContractBase):
             await store.save(one)
         await store.delete(OURS, profile(2).id)
         for level in (VerificationLevel.KYC_COMPLETE, VerificationLevel.EMAIL_VERIFIED):
-            await store.set_verification_level(OURS, PROFILE, level)
+            for _ in range(2):
+                await store.set_verification_level(OURS, PROFILE, level)
             found = await store.get_by_id(OURS, PROFILE)
             assert found is not None
             assert found.verification_level is level

@@ -11,7 +11,7 @@ from focal_core.clock import ManualClock
 from focal_core.errors import DuplicateError, InvalidDataError, StaleVersionError
 from focal_core.profile.store import ProfileStore
 from focal_testkit.contracts.base import ContractBase
-from focal_testkit.data.audit import AGENT
+from focal_testkit.data.audit import AGENT, numbered
 from focal_testkit.data.profile import OTHER_AGENT, PROFILE, START, definition, holding, item, profile
 from focal_testkit.requirement import requirement
 from focal_testkit.scenarios import OURS, THEIRS
@@ -148,17 +148,22 @@ class SchemaContract(ContractBase):
         assert await store.get_field_definition(THEIRS, AGENT, "email") is not None
         await store.save_field_definition(definition(5))
 
-    @pytest.mark.parametrize("pattern", [r"(a)\1", r"(?=a)b", r"(?<!a)b", r"(", r"a)|(?:b", "a" * 513])
+    @pytest.mark.parametrize(
+        "pattern", [r"(a)\1", r"(?=a)b", r"(?<!a)b", r"(", r"a)|(?:b", "a" * 513, r"(?i)\w{1,200}"]
+    )
     @requirement("PROFILES-196", since="1.0")
     async def test_definition_pattern_refused(self, store: ProfileStore, pattern: str) -> None:
-        """A pattern the linear-time engine cannot run is refused with its definition, not when a value is checked.
+        """A pattern the linear-time engine cannot run, or compiles too slowly, is refused with its definition.
 
         If this fails: a definition is stored that no value can be checked against.
         """
         given = definition(0)
         given.__dict__["validation_regex"] = pattern
-        with pytest.raises(InvalidDataError):
+
+        with pytest.raises(InvalidDataError) as refused:
             await store.save_field_definition(given)
+
+        assert refused.value.code == "pattern_invalid"
 
         assert await store.get_field_definition(OURS, AGENT, "email") is None
 
@@ -184,6 +189,10 @@ class SchemaContract(ContractBase):
         await store.update_field(OURS, PROFILE, item(3), agent_id=None)
         await store.update_field(OURS, PROFILE, item(4, "city"), agent_id=AGENT)
         await store.update_field(OURS, PROFILE, item(5, field_definition_id=definition(2).id))
+        for n, other in enumerate((definition(7, "phone"), definition(8, "email", enabled=False)), 7):
+            other.agent_id, other.retention_days = numbered(n, kind=9), 80_000
+            await store.save_field_definition(other)
+            await store.update_field(OURS, PROFILE, item(n, field_definition_id=other.id))
         await store.save(profile(0, fields=holding(item(6, **collected, **named))))
 
         found = {
@@ -198,5 +207,7 @@ class SchemaContract(ContractBase):
             "value 3": None,
             "value 4": None,
             "value 5": None,
+            "value 7": None,
+            "value 8": None,
             "value 6": START + timedelta(days=50_000),
         }

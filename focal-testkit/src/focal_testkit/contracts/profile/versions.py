@@ -138,6 +138,9 @@ class VersionContract(ContractBase):
         found = await stored(store)
         assert (found.field_history, found.asset_history) == (before.field_history, before.asset_history)
         assert await store.get_field_history(OURS, PROFILE, "city") == []
+        plain = await store.get_by_id(OURS, PROFILE)
+        assert plain is not None
+        assert (plain.field_history, plain.asset_history) == ({}, [])
 
     @requirement("PROFILES-034", since="1.0")
     async def test_save_sets_new_ids(self, store: ProfileStore) -> None:
@@ -185,8 +188,28 @@ class VersionContract(ContractBase):
         for other in others:
             with pytest.raises(DuplicateError):
                 await store.save(profile(1, **{"external_id": "c", "fields": holding(item(9, "city")), **other}))
-        with pytest.raises(DuplicateError):
-            await store.save(profile(0, fields=holding(item(0, "city"))))
+        for twice in (holding(item(0, "city")), holding(item(5, "city"), item(5, "plan"))):
+            with pytest.raises(DuplicateError):
+                await store.save(profile(0, fields=twice))
 
         assert await store.get_by_id(OURS, OTHER) is None
         assert await stored(store) == before
+
+    @requirement("PROFILES-038", since="1.0")
+    async def test_save_of_renamed_asset(self, store: ProfileStore, clock: ManualClock) -> None:
+        """A stored active asset saved with other content, its name too, is superseded by a version with a new id.
+
+        Others of either name are left alone. If the asset is no longer active, the save leaves it as it is.
+
+        If this fails: the asset is changed in place, or takes others of its name along.
+        """
+        await store.save(profile(assets=[asset(0), asset(1), asset(2, "photo")]))
+        clock.advance(seconds=5)
+
+        await store.save(profile(assets=[asset(0, "photo")]))
+
+        found = await stored(store)
+        assert [one.name for one in found.assets] == ["photo", "passport", "photo"]
+        [old] = found.asset_history
+        assert (old.id, old.name, old.superseded_at) == (asset(0).id, "passport", clock.now())
+        assert old.superseded_by_id == found.assets[0].id != old.id

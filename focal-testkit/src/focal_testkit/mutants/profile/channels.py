@@ -120,3 +120,12 @@ class UnknownStatusFindsNothing(InMemoryProfileStore):
             return super().newest(*args)
         except InvalidDataError:
             return None
+
+
+@mutant("PROFILES-142")
+class OldAccountsStay(InMemoryProfileStore):
+    """An identity goes on being found by an account it once had."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._accounts.discard = lambda row: None  # type: ignore[method-assign]

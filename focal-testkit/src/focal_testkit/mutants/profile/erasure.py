@@ -74,3 +74,22 @@ class ErasesByOwnIdOnly(InMemoryProfileStore):
         if row is None or row.merged_into_id is not None:
             return 0
         return await super().erase_profile(tenant_id, profile_id)
+
+
+@mutant("PROFILES-047")
+class DeletedItemsShow(InMemoryProfileStore):
+    """Lineage finds items of deleted profiles."""
+
+    def is_visible(self, row: Any) -> bool:
+        return True
+
+
+@mutant("PROFILES-048")
+class DeletionEmpties(InMemoryProfileStore):
+    """Deleting a profile removes its fields."""
+
+    async def delete(self, tenant_id: UUID, profile_id: UUID) -> bool:
+        deleted = await super().delete(tenant_id, profile_id)
+        for row in list(self._fields.of_profile.rows((tenant_id, profile_id))) if deleted else ():
+            self._fields.remove(tenant_id, row.id)
+        return deleted

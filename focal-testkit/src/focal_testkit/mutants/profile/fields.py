@@ -29,8 +29,7 @@ class ReadsThenWrites(InMemoryProfileStore):
     async def update_field(self, tenant_id: UUID, profile_id: UUID, field: ProfileField, **options: Any) -> UUID:
         current = self._active_names.get((tenant_id, profile_id, field.name))
         await asyncio.sleep(0)
-        former = [] if current is None else [current]
-        self.write(self._fields, tenant_id, profile_id, field, former, self.context.clock.now())
+        self.write(self._fields, tenant_id, profile_id, field, current, self.context.clock.now())
         return field.id
 
 

@@ -13,7 +13,7 @@ from focal_core.profile.models import CustomerProfile, MergePolicy
 from focal_testkit.mutants import mutant
 
 
-@mutant("PROFILES-170", "PROFILES-173")
+@mutant("PROFILES-170")
 class OneMergeBack(InMemoryProfileStore):
     """An id stands for the profile it was merged into, but no further."""
 

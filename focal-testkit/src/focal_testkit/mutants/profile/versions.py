@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,16 +21,14 @@ class WritesUnknownIdsOnly(InMemoryProfileStore):
         return super().is_news(table, tenant_id, profile_id, item, now) and not known
 
 
-@mutant("PROFILES-027", "PROFILES-051", "PROFILES-082")
+@mutant("PROFILES-027", "PROFILES-051")
 class NewVersionRemovesOld(InMemoryProfileStore):
     """A version that is followed by another is gone."""
 
-    def write(
-        self, table: Any, tenant_id: UUID, profile_id: UUID, item: Any, superseded: Iterable[Any], now: datetime
-    ) -> None:
-        for row in list(superseded):
-            table.remove(tenant_id, row.id)
-        super().write(table, tenant_id, profile_id, item, (), now)
+    def write(self, table: Any, tenant_id: UUID, profile_id: UUID, item: Any, superseded: Any, now: datetime) -> None:
+        if superseded is not None:
+            table.remove(tenant_id, superseded.id)
+        super().write(table, tenant_id, profile_id, item, None, now)
 
 
 @mutant("PROFILES-028", "PROFILES-034")
@@ -82,3 +79,14 @@ class TakesRowsOver(InMemoryProfileStore):
         if row is not None and row.profile_id != profile_id:
             table.remove(tenant_id, item.id)
         return super()._prepared(table, tenant_id, profile_id, item, agent_id)
+
+
+@mutant("PROFILES-038")
+class AssetsKeepTheirNames(InMemoryProfileStore):
+    """An asset that is renamed stays what it was."""
+
+    def is_news(self, table: Any, tenant_id: UUID, profile_id: UUID, item: Any, now: datetime) -> bool:
+        row = table.get(tenant_id, item.id)
+        if row is not None and row.item.name != item.name and table is self._assets:
+            return False
+        return super().is_news(table, tenant_id, profile_id, item, now)
