@@ -1,4 +1,4 @@
-"""focal-postgres: every store of focal on PostgreSQL with pgvector: config, memory, sessions, audit, profiles, with migrations that ship in the wheel and search that never under-returns.
+"""focal-postgres: every store of focal on PostgreSQL with pgvector.
 
 This version registers no backend yet; see the README.
 """

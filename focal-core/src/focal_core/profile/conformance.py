@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from focal_core.errors import InvalidDataError
 from focal_core.profile.models import ProfileField, ProfileFieldDefinition
-from focal_core.profile.patterns import MAX_COMPILE_SECONDS, MAX_INPUT_CHARS, compile_pattern
+from focal_core.profile.patterns import MAX_COMPILE_SECONDS, compile_pattern
 from focal_core.profile.value_types import matches_type
 from focal_core.values import canonical_json
 
@@ -17,11 +17,9 @@ def violations(field: ProfileField, definition: ProfileFieldDefinition) -> dict[
     found = {}
     if not matches_type(field.value, definition.value_type):
         found["type"] = f"expected a value of type {definition.value_type.value}, got {type(field.value).__name__}"
-    if definition.validation_regex is not None and isinstance(field.value, str):
-        if len(field.value) > MAX_INPUT_CHARS:
-            found["regex"] = f"a value with a pattern may have at most {MAX_INPUT_CHARS} characters"
-        elif not compile_pattern(definition.validation_regex).matches(field.value):
-            found["regex"] = f"the value does not match the pattern {definition.validation_regex}"
+    pattern = definition.validation_regex
+    if pattern is not None and isinstance(field.value, str) and not compile_pattern(pattern).matches(field.value):
+        found["regex"] = f"the value does not match the pattern {pattern}"
     if definition.allowed_values is not None:
         # As JSON text: in Python True equals 1.
         allowed = {canonical_json(value) for value in definition.allowed_values}

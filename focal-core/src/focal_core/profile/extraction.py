@@ -89,9 +89,7 @@ async def extract(
     }
     answer = await llm.generate_structured(json.dumps(asked), Extraction, system_prompt=INSTRUCTIONS)
     found = answer.value
-    if not found.found or found.value is None or not _occurs(found.quote, messages):
-        return None
-    return found
+    return found if found.found and _occurs(found.quote, messages) else None
 
 
 def typed(text: str, value_type: ValueType) -> Any:

@@ -83,6 +83,7 @@ class ChannelContract(ContractBase):
 
         for _ in range(2):
             assert await store.link_channel(OURS, PROFILE, again) is False
+        assert await store.link_channel(OURS, PROFILE, identity(1)) is False
 
         found = {one.id: one for one in (await stored(store)).channel_identities}
         assert set(found) == set(before)
@@ -272,7 +273,7 @@ class ChannelContract(ContractBase):
 
     @requirement("PROFILES-142", since="1.0")
     async def test_accounts_change_hands(self, store: ProfileStore) -> None:
-        """Saved identities are known by id and may take each other's accounts; every account still finds the profile.
+        """Saved identities are known by id and may swap accounts, each of which stays one identity's.
 
         If this fails: the keys are written one by one, and the second write removes what the first has just set.
         """
@@ -285,6 +286,8 @@ class ChannelContract(ContractBase):
         assert found == {identity(0).id: f"{USER}1", identity(1).id: f"{USER}0"}
         for n in (0, 1):
             assert await owner(store, f"{USER}{n}") == PROFILE
+        with pytest.raises(ConflictError):
+            await store.save(profile(0, channel_identities=[identity(0, channel_user_id=f"{USER}0")]))
         await store.save(profile(0, channel_identities=[identity(0, channel_user_id="new")]))
         assert await owner(store, f"{USER}1") is None
         assert await store.get_or_create(OURS, Channel.WEBCHAT, f"{USER}1") != await stored(store)

@@ -11,7 +11,7 @@ import pytest
 from focal_core.clock import ManualClock
 from focal_core.conversation.models import Channel
 from focal_core.errors import ConflictError, DuplicateError, NotFoundError
-from focal_core.profile.models import ItemStatus, ProfileField, ValueType
+from focal_core.profile.models import ItemStatus, ProfileAsset, ProfileField, ValueType
 from focal_core.profile.store import ProfileStore
 from focal_core.values import canonical_json
 from focal_testkit.contracts.base import ContractBase
@@ -367,3 +367,23 @@ class FieldContract(ContractBase):
         assert {(one.status, one.superseded_by_id, one.superseded_at) for one in items} == {
             (ItemStatus.ACTIVE, None, None)
         }
+
+    @requirement("PROFILES-064", since="1.0")
+    async def test_default_times_are_no_content(self, store: ProfileStore) -> None:
+        """A version built anew without saying when it was collected or uploaded is the one stored under its id.
+
+        If this fails: who retries with an object built anew is told that its id is taken.
+        """
+        await store.save(profile(0))
+        kept = []
+        for _ in range(2):
+            field = ProfileField(id=field_id(0), name="email", value="a")
+            document = ProfileAsset(id=asset(0).id, asset_type="document", storage_path="a")
+            await store.update_field(OURS, PROFILE, field)
+            await store.add_asset(OURS, PROFILE, document)
+            kept.append(await stored(store))
+
+        assert kept[0] == kept[1]
+        assert (len(kept[0].fields), len(kept[0].assets)) == (1, 1)
+        await store.save(profile(0, fields={"email": ProfileField(id=field_id(0), name="email", value="a")}))
+        assert (await stored(store)).fields == kept[0].fields

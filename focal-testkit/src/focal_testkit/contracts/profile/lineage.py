@@ -143,7 +143,7 @@ class LineageContract(ContractBase):
         with pytest.raises(InvalidDataError):
             await store.save(profile(0, fields=holding(item(1, **itself))))
         with pytest.raises(InvalidDataError):
-            await store.save(profile(0, fields=holding(item(9, "city"), *ring), assets=[asset(5)]))
+            await store.save(profile(0, fields=holding(derived(9, item(0)), *ring), assets=[asset(5)]))
 
         found = await stored(store)
         assert (found.fields, found.assets) == ({}, [])

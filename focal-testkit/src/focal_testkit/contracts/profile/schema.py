@@ -179,6 +179,7 @@ class SchemaContract(ContractBase):
         await store.save_field_definition(definition(0, "email", retention_days=40_000))
         await store.save_field_definition(definition(1, "email", agent_id=OTHER_AGENT, retention_days=50_000))
         await store.save_field_definition(definition(2, "email", THEIRS, retention_days=60_000))
+        await store.save_field_definition(definition(3, "city"))
         own = START + timedelta(days=70_000)
         named: dict[str, Any] = {"field_definition_id": definition(1).id}
         collected: dict[str, Any] = {"collected_at": START}

@@ -164,3 +164,13 @@ class OrphansHoldTheName(InMemoryProfileStore):
             if row.item.is_orphaned:
                 self._fields.supersede(row, written, self.context.clock.now())
         return written
+
+
+@mutant("PROFILES-064")
+class DefaultTimesAreContent(InMemoryProfileStore):
+    """A time that was left to its default is compared like one that was given."""
+
+    async def update_field(self, tenant_id: UUID, profile_id: UUID, field: ProfileField, **options: Any) -> UUID:
+        dated = field.model_copy()
+        dated.set_stored(collected_at=field.collected_at)
+        return await super().update_field(tenant_id, profile_id, dated, **options)
