@@ -18,14 +18,16 @@ ROOT = Path(__file__).parent
 PACKAGES = ["focal-core", "focal-testkit", "focal-postgres", "focal-redis", "focal-providers"]
 SOURCES = [f"{package}/src" for package in PACKAGES]
 PYTHONS = ["3.11", "3.12", "3.13"]
-PORTS = {
-    "config": "config",
-    "memory": "memory",
-    "conversation": "sessions",
-    "audit": "audit",
-    "profile": "profiles",
-    "runtime": "runtime",
+REFERENCE = {
+    "config": ["config.inmemory", "config.filters"],
+    "memory": ["memory.inmemory", "memory.search", "memory.rules", "memory.store.search"],
+    "sessions": ["conversation.inmemory", "conversation.lifecycle"],
+    "audit": ["audit.inmemory"],
+    "profiles": ["profile.inmemory"],
+    "runtime": ["runtime.inmemory"],
+    "all": ["inmemory.table", "inmemory.store"],
 }
+"""Port -> the modules of the reference that blind mutations change; what all ports share last."""
 
 
 def _install(session: nox.Session, *tools: str) -> None:
@@ -60,7 +62,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def integration(session: nox.Session) -> None:
-    """Run what needs real servers (explicit URL, Docker, or embedded binaries)."""
+    """Run the installed command end to end; tests on real servers join with the backends that need them."""
     _install(session)
     session.run("pytest", "tests/integration", *session.posargs)
 
@@ -86,15 +88,16 @@ def mutants(session: nox.Session) -> None:
     """Run the broken backends: named ones against what they name, blind ones against each port (minutes)."""
     _install(session)
     engine = ["pytest", "-q", "-p", "focal_testkit.mutants.engine"]
-    session.run(*engine, "tests/conformance", "--mutants")
-    for domain, port in PORTS.items():
-        if session.posargs and port not in session.posargs:
-            continue
-        equivalent = ROOT / "tests" / "conformance" / f"equivalent_{domain}.json"
+    if not session.posargs:
+        session.run(*engine, "tests/conformance", "--mutants")
+    for port in session.posargs or REFERENCE:
+        tests = ["tests/conformance"] if port == "all" else [f"tests/conformance/test_inmemory_{port}.py"]
+        if port == "memory":
+            tests.append("tests/conformance/test_default_episode_search.py")
+        equivalent = ROOT / "tests" / "conformance" / f"equivalent_{port}.json"
         listed = ["--mutants-equivalent", str(equivalent)] if equivalent.exists() else []
-        session.run(
-            *engine, f"tests/conformance/test_inmemory_{port}.py", "--mutate", f"focal_core.{domain}.inmemory", *listed
-        )
+        mutated = [argument for module in REFERENCE[port] for argument in ("--mutate", f"focal_core.{module}")]
+        session.run(*engine, *tests, *mutated, *listed)
 
 
 @nox.session
