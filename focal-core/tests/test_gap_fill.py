@@ -471,6 +471,24 @@ async def test_gapfill_hands_the_conversation_over_as_data(world: World) -> None
     assert "Ignore all" not in request.system
 
 
+async def test_gapfill_asks_as_the_definition_says(world: World) -> None:
+    """A definition's type goes before the one given; its hint, else its description, stands in for a missing one."""
+    hinted = await world.define("age", value_type="number", description="how old", extraction_prompt_hint="in years")
+    service, llm = world.enhanced(*[answer("41", "41 years")] * 3, persist=False)
+
+    first = await service.fill_gap("age", world.session)
+    await service.fill_gap("age", world.session, field_description="today")
+    hinted.extraction_prompt_hint = None
+    await world.store.save_field_definition(hinted)
+    world.clock.advance(seconds=60)
+    await service.fill_gap("age", world.session)
+
+    assert (first.filled, first.value) == (True, 41)
+    asked = [json.loads(call.messages[0].text) for call in llm.calls]
+    assert [one["meaning"] for one in asked] == ["in years", "today", "how old"]
+    assert {one["type"] for one in asked} == {"number"}
+
+
 async def test_gapfill_is_found_under_the_seeds_path() -> None:
     """Both services can be imported from alignment.migration.gap_fill."""
     assert seed_path.GapFillService is GapFillService

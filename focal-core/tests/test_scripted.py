@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from focal_core.context import BackendContext
 from focal_core.errors import (
@@ -28,6 +29,7 @@ from focal_core.providers.models import (
     NO_OPTIONS,
     CallOptions,
     Done,
+    ImagePart,
     LLMMessage,
     LLMRequest,
     LLMResponse,
@@ -40,8 +42,11 @@ from focal_core.providers.models import (
     ToolCallPart,
     ToolCallStart,
 )
+from focal_core.providers.schema import lint, output_type
 from focal_core.providers.scripted import ScriptedBackend, ScriptedLLM, ScriptedOptions
 from focal_core.providers.stream import opened_stream
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.asyncio
 
@@ -57,6 +62,7 @@ def answer(*parts: Any, **fields: Any) -> LLMResponse:
 RICH = answer(
     ThinkingPart(text="hmm, let me see", opaque={}, provider="scripted"),
     TextPart(text="I shall look it up for you."),
+    ImagePart(url="https://example.org/a.png"),
     ToolCallPart(id="c1", name="find", arguments={"q": "a"}, raw_arguments='{"q": "a"}'),
     ToolCallPart(id="c2", name="find", arguments={}, raw_arguments="{}"),
     finish_reason="tool_calls",
@@ -211,13 +217,15 @@ class PlainLLM(LLMProvider):
         return RICH
 
 
-@pytest.mark.parametrize("llm", [ScriptedLLM([RICH], chunk_size=4), PlainLLM()])
-async def test_deltas_joined_are_the_final_response(llm: LLMProvider) -> None:
+@pytest.mark.parametrize(("llm", "longest"), [(ScriptedLLM([RICH], chunk_size=4), 4), (PlainLLM(), len(RICH.text))])
+async def test_deltas_joined_are_the_final_response(llm: LLMProvider, longest: int) -> None:
     """S3, for the scripted stream and for the default one; Done comes last and once."""
     async with llm.stream(asking()) as stream:
         events = [event async for event in stream]
         final = await stream.response()
 
+    assert await stream.response() is final
+    assert max(len(event.text) for event in events if isinstance(event, TextDelta)) == longest
     assert [isinstance(event, Done) for event in events] == [False] * (len(events) - 1) + [True]
     assert final.message == RICH.message
     assert joined(events) == (
@@ -248,10 +256,15 @@ async def test_a_broken_stream_is_never_success() -> None:
     llm = ScriptedLLM([StreamInterrupted("cut", partial="half of the answer")], chunk_size=5)
     async with llm.stream(asking()) as stream:
         got = [await anext(stream) for _ in range(4)]
+        errors = []
         for read in (lambda: anext(stream), stream.response, lambda: anext(stream)):
-            with pytest.raises(StreamInterrupted):
+            with pytest.raises(StreamInterrupted) as caught:
                 await read()
+            errors.append(caught.value)
 
+    with pytest.raises(StreamInterrupted) as caught:
+        await stream.response()
+    assert errors == [caught.value] * 3
     assert joined(got)[0] == "half of the answer"
 
 
@@ -304,6 +317,44 @@ async def test_leaving_early_closes_the_source_and_the_stream_stays_incomplete()
     assert closed == [True]
     with pytest.raises(StreamInterrupted):
         await stream.response()
+
+
+async def test_a_closed_stream_is_not_read_on() -> None:
+    """Closing is for good: what was not read stays unread, and the stream is no success."""
+    async with ScriptedLLM(["ab"], chunk_size=1).stream(asking()) as stream:
+        assert await anext(stream) == TextDelta("a")
+        await stream.aclose()
+        await stream.aclose()
+        for read in (lambda: anext(stream), stream.response):
+            with pytest.raises(StreamInterrupted) as caught:
+                await read()
+            assert caught.value.partial == "a"
+
+
+async def test_an_empty_answer_streams_its_end_alone() -> None:
+    """No text is no delta, whatever the size of the chunks."""
+
+    class Silent(PlainLLM):
+        async def generate(self, request: LLMRequest, *, options: CallOptions = NO_OPTIONS) -> LLMResponse:
+            return answer(TextPart(text=""))
+
+    for llm in (ScriptedLLM([""]), Silent()):
+        async with llm.stream(asking()) as stream:
+            assert [type(event) for event in [event async for event in stream]] == [Done]
+
+
+async def test_a_source_that_cannot_be_closed_will_do() -> None:
+    """Any async iterator is a source of events, not async generators alone."""
+
+    class Source:
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> StreamEvent:
+            return Done(RICH)
+
+    async with opened_stream(Source, "p") as stream:
+        assert (await stream.response()) is RICH
 
 
 async def test_the_deadline_holds() -> None:
@@ -389,6 +440,44 @@ async def test_a_schema_no_wire_carries_is_refused_before_sending(kind: Any, pat
 
     assert caught.value.path == path
     assert llm.calls == []
+
+
+class Box(BaseModel, Generic[T]):
+    content: T | None
+
+
+class Callback(BaseModel):
+    call: Callable[[], int]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [(Item | Open, "$.fields"), (Box[dict[str, int]], "$.content"), (Callback, "$"), (object, "$")],
+)
+async def test_the_lint_looks_into_unions_and_refuses_what_has_no_schema(kind: Any, path: str) -> None:
+    """J1 holds for every member of a union, and for types pydantic cannot describe."""
+    with pytest.raises(SchemaUnsupported) as caught:
+        output_type(kind)
+
+    assert caught.value.path == path
+    assert caught.value.reason
+
+
+async def test_a_schema_that_is_just_true_allows_anything() -> None:
+    """J1 for schemas not made by pydantic."""
+    with pytest.raises(SchemaUnsupported) as caught:
+        lint({"type": "object", "properties": {"a": {"type": "string"}, "b": True}})
+
+    assert caught.value.path == "$.b"
+
+
+async def test_schema_names_are_plain_and_short() -> None:
+    """Vendors take letters, digits and underscores, up to 64."""
+    long = create_model("Ä" + "n" * 80, a=(int, ...))
+
+    assert output_type(Box[int]).schema.name == "Box_int_"
+    assert output_type(list[int]).schema.name == "Value"
+    assert output_type(long).schema.name == "_" + "n" * 63
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from uuid import UUID
 from focal_core.audit.models import AuditEvent, AuditRecord, TurnRecord
 from focal_core.audit.store import AuditStore
 from focal_core.context import BackendContext
-from focal_core.errors import DuplicateError, UnsupportedOperationError
+from focal_core.errors import DuplicateError, InvalidDataError, UnsupportedOperationError
 from focal_core.gate import admit, ambiguous_tenant, moment, require_tenant
 from focal_core.paging import Page, check_paging, cursor_scope, decode_cursor, encode_cursor
 
@@ -157,7 +157,10 @@ def page(
     ordered = sorted(rows, key=key)
     if after is not None:
         behind = decode_cursor(after, scope)
-        ordered = [one for one in ordered if key(one) > behind]
+        try:
+            ordered = [one for one in ordered if key(one) > behind]
+        except TypeError:
+            raise InvalidDataError("the cursor is malformed") from None
     chosen = ordered[offset : offset + limit]
     more = len(ordered) > offset + limit
     return Page(chosen, encode_cursor(scope, key(chosen[-1])) if more else None)

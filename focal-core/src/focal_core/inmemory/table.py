@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -21,6 +22,7 @@ R = TypeVar("R", bound=Any)
 Key = tuple[UUID, Hashable]
 """(tenant id, id): how every row is addressed."""
 
+_KEY = itemgetter(0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,46 +42,42 @@ class OrderedIndex(Generic[R]):
     def __init__(self, partition: Callable[[R], Hashable | None], order: Callable[[R], tuple[Any, ...]]) -> None:
         self._partition = partition
         self._order = order
-        self._keys: dict[Hashable, list[tuple[Any, ...]]] = {}
-        self._rows: dict[Hashable, dict[tuple[Any, ...], R]] = {}
+        self._entries: dict[Hashable, list[tuple[tuple[Any, ...], R]]] = {}
 
     def add(self, row: R) -> None:
         """Enter a row."""
         if (partition := self._partition(row)) is not None:
-            key = self._order(row)
-            insort(self._keys.setdefault(partition, []), key)
-            self._rows.setdefault(partition, {})[key] = row
+            insort(self._entries.setdefault(partition, []), (self._order(row), row), key=_KEY)
 
     def discard(self, row: R) -> None:
         """Take a row out, by the partition and order it had when it was entered."""
         if (partition := self._partition(row)) is not None:
-            key, keys = self._order(row), self._keys[partition]
-            del keys[bisect_left(keys, key)]
-            del self._rows[partition][key]
-            if not keys:
-                del self._keys[partition], self._rows[partition]
+            entries = self._entries[partition]
+            del entries[bisect_left(entries, self._order(row), key=_KEY)]
+            if not entries:
+                del self._entries[partition]
 
     def rows(self, partition: Hashable, after: tuple[Any, ...] | None = None) -> Iterator[R]:
         """Yield the rows of a partition in order, from the first one behind ``after``."""
-        keys, rows = self._keys.get(partition, []), self._rows.get(partition, {})
-        start = 0 if after is None else bisect_right(keys, after)
-        for index in range(start, len(keys)):
-            yield rows[keys[index]]
+        entries = self._entries.get(partition, [])
+        start = 0 if after is None else bisect_right(entries, after, key=_KEY)
+        for index in range(start, len(entries)):
+            yield entries[index][1]
 
     def backwards(self, partition: Hashable, before: tuple[Any, ...] | None = None) -> Iterator[R]:
         """Yield the rows of a partition from the last one, or from the last one in front of ``before``."""
-        keys, rows = self._keys.get(partition, []), self._rows.get(partition, {})
-        end = len(keys) if before is None else bisect_left(keys, before)
+        entries = self._entries.get(partition, [])
+        end = len(entries) if before is None else bisect_left(entries, before, key=_KEY)
         for index in range(end - 1, -1, -1):
-            yield rows[keys[index]]
+            yield entries[index][1]
 
     def tenants_of(self, *label: Hashable) -> set[UUID]:
         """Return the tenants that have rows in a partition ``(tenant, *label)``; looks at every partition."""
-        return {key[0] for key in self._keys if isinstance(key, tuple) and key[1:] == label}
+        return {partition[0] for partition in self._entries if partition[1:] == label}  # type: ignore[index]
 
     def count(self, partition: Hashable) -> int:
         """Return how many rows a partition has."""
-        return len(self._keys.get(partition, ()))
+        return len(self._entries.get(partition, ()))
 
     def page(
         self,
@@ -162,8 +160,7 @@ class UniqueIndex(Generic[R]):
 
     def owner_other_than(self, row: R) -> R | None:
         """Return another row (by ``id``) that has the value of this one, or None."""
-        value = self._value(row)
-        owner = None if value is None else self._rows.get(value)
+        owner = self._rows.get(self._value(row))
         return None if owner is None or owner.id == row.id else owner
 
 
@@ -192,7 +189,7 @@ class VectorIndex(Generic[R]):
 
     def discard(self, row: R) -> None:
         """Take a row out."""
-        if (partition := self._partition(row)) is not None and partition in self._rows:
+        if (partition := self._partition(row)) is not None:
             self._rows[partition].pop(row.id, None)
             if not self._rows[partition]:
                 del self._rows[partition]
@@ -226,7 +223,6 @@ class Table(Generic[R]):
         self._key = key
         self._indexes = indexes
         self._rows: dict[UUID, dict[Hashable, R]] = {}
-        self._tenants_of: dict[Hashable, set[UUID]] = {}
 
     def get(self, tenant_id: UUID | None, id: Hashable) -> R | None:
         """Return the stored row, deleted ones included; not a copy. No tenant has no rows."""
@@ -240,7 +236,6 @@ class Table(Generic[R]):
             for index in self._indexes:
                 index.discard(old)
         rows[id] = row
-        self._tenants_of.setdefault(id, set()).add(tenant_id)
         for index in self._indexes:
             index.add(row)
 
@@ -253,10 +248,6 @@ class Table(Generic[R]):
             index.discard(row)
         if not self._rows[tenant_id]:
             del self._rows[tenant_id]
-        tenants = self._tenants_of[id]
-        tenants.discard(tenant_id)
-        if not tenants:
-            del self._tenants_of[id]
         return row
 
     def rows(self, tenant_id: UUID) -> list[R]:
@@ -272,8 +263,8 @@ class Table(Generic[R]):
         return set(self._rows)
 
     def tenants_of(self, id: Hashable) -> set[UUID]:
-        """Return the tenants that have a row of this id."""
-        return self._tenants_of.get(id, set())
+        """Return the tenants that have a row of this id; looks at every tenant."""
+        return {tenant_id for tenant_id, rows in self._rows.items() if id in rows}
 
     def erase(self, tenant_id: UUID) -> int:
         """Take out every row of a tenant and return how many there were."""

@@ -63,12 +63,13 @@ class TurnContract(ContractBase):
         later = turn(5)
         second = turn(3, id=numbered(30, kind=1), session_id=OTHER_SESSION, created_at=same_time, agent_id=None)
         first = turn(4, id=numbered(29, kind=1), created_at=same_time)
-        for one in (later, second, turn(1, tenant=THEIRS), first):
+        next_microsecond = turn(6, id=numbered(0, kind=1), created_at=same_time + timedelta(microseconds=1))
+        for one in (later, next_microsecond, second, turn(1, tenant=THEIRS), first):
             await store.save_turn(one)
 
         found = await store.list_turns_by_tenant(OURS)
 
-        assert [one.id for one in found] == [first.id, second.id, later.id]
+        assert [one.id for one in found] == [first.id, second.id, next_microsecond.id, later.id]
 
     @requirement("AUDIT-004", since="1.0")
     async def test_list_turns_time_range(self, store: AuditStore) -> None:

@@ -112,6 +112,21 @@ class IsolationChecks(ContractBase):
 
         assert not comes_to_nothing(result)
 
+    @requirement("STORE-018", since="1.0")
+    async def test_trusting_forgets_erased_tenants(self, trusting_store: Any, tenantless_method: str) -> None:
+        """A tenant whose rows are gone is no longer one that a call without tenant could mean.
+
+        If this fails: an index keeps the tenant after its last row.
+        """
+        tenant = NIL if self.scenarios.nil_tenant_when_omitted else OURS
+        world = await self.scenarios.seed(trusting_store, tenant)
+        await self.scenarios.seed(trusting_store, THEIRS)
+        await trusting_store.erase_tenant(THEIRS)
+
+        result = await self._run(tenantless_method, trusting_store, None, world)
+
+        assert not comes_to_nothing(result)
+
     @requirement("STORE-006", since="1.0")
     async def test_bound_view(self, store: Any, method: str) -> None:
         """A view bound to a tenant offers every method in the same order without the tenant.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +11,22 @@ import pytest
 
 from focal_core.context import BackendContext, Limits
 from focal_core.errors import InvalidDataError
+from focal_core.paging import encode_cursor
 from focal_testkit.contracts.base import ContractBase
 from focal_testkit.requirement import requirement
 from focal_testkit.scenarios import OURS, THEIRS, Listing
 
 _ROWS = 12
 """More than ten, so that an order by text would show."""
+
+
+def _forged(cursor: str) -> list[str]:
+    """Return cursors of the right scope with a key of wrong types, where the backend uses focal-core's cursors."""
+    try:
+        scope, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:
+        return []
+    return [encode_cursor(scope, [{"not": "a key"}] * len(key))]  # type: ignore[list-item]
 
 
 class ListingChecks(ContractBase):
@@ -99,7 +111,7 @@ class ListingChecks(ContractBase):
         cursor = (await listing.fetch(store, OURS, limit=2)).next_cursor
         assert cursor is not None
 
-        for bad in ("nonsense", "", cursor[:-4], "AAAA" + cursor):
+        for bad in ("nonsense", "", cursor[:-4], "AAAA" + cursor, *_forged(cursor)):
             with pytest.raises(InvalidDataError):
                 await listing.fetch(store, OURS, limit=2, after=bad)
         with pytest.raises(InvalidDataError):

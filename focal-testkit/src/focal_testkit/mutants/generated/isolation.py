@@ -84,3 +84,21 @@ class DeclaresWhatItLacks(InMemoryAuditStore):
         self, tenant_id: UUID, *, before: datetime | None = None, session_ids: Collection[UUID] | None = None
     ) -> int:
         return 0
+
+
+@mutant("STORE-018")
+class RemembersErasedTenants(InMemoryAuditStore):
+    """A tenant once seen is counted among those a call could mean, even after it was erased."""
+
+    def __init__(self, context: BackendContext | None = None) -> None:
+        super().__init__(context)
+        self._erased: set[UUID] = set()
+
+    async def erase_tenant(self, tenant_id: UUID) -> int:
+        self._erased.add(tenant_id)
+        return await super().erase_tenant(tenant_id)
+
+    def resolve_tenant(
+        self, tenant_id: UUID | None, candidates: Callable[[], Collection[UUID]], what: str
+    ) -> UUID | None:
+        return super().resolve_tenant(tenant_id, lambda: {*candidates(), *self._erased}, what)
