@@ -208,7 +208,8 @@ async def test_gapfill_extract_goes_before_the_session(world: World) -> None:
 
     results = await service.fill_scenario_requirements(world.session, SCENARIO)
 
-    assert (results["city"].value, results["town"].value) == ("Oslo", "Bonn")
+    assert (results["city"].value, results["city"].source) == ("Oslo", GapFillSource.EXTRACTION)
+    assert (results["town"].value, results["town"].source) == ("Bonn", GapFillSource.SESSION)
 
 
 async def test_gapfill_extract_falls_back_to_the_session(world: World) -> None:
@@ -312,6 +313,51 @@ async def test_gapfill_quote_must_exist(world: World, quote: str | None) -> None
 
     assert (result.filled, result.source, result.value) == (False, GapFillSource.NOT_FOUND, None)
     assert await world.stored() is None
+
+
+async def test_gapfill_of_a_field_that_is_asked_for_twice_is_blocked_by_nothing_else(world: World) -> None:
+    """A filled field is not blocked, nor is one whose second requirement does not block."""
+    for name in ("a", "b"):
+        await world.need(name)
+    await world.need("a", fallback_action=FallbackAction.BLOCK, step_id=STEP, collection_order=1)
+    await world.need("b", step_id=STEP, collection_order=1)
+    world.session.variables = {"a": "here"}
+    service, _ = world.enhanced(history=None)
+
+    results = await service.fill_scenario_requirements(world.session, SCENARIO, STEP)
+
+    assert [(one.filled, one.blocked) for one in (results["a"], results["b"])] == [(True, False), (False, False)]
+
+
+async def test_gapfill_extract_tells_what_is_wrong_elsewhere(world: World) -> None:
+    """When the conversation has nothing, an invalid value found elsewhere is told."""
+    await world.define(value_type="number")
+    await world.need(fallback_action=FallbackAction.EXTRACT)
+    world.session.variables = {"city": "Bonn"}
+    service, _ = world.enhanced(answer(found=False))
+
+    results = await service.fill_scenario_requirements(world.session, SCENARIO)
+
+    assert (results["city"].source, results["city"].value) == (GapFillSource.SESSION, "Bonn")
+    assert results["city"].validation_errors
+
+
+async def test_gapfill_follows_the_definitions_of_the_requirements_agent(world: World) -> None:
+    """What a field must be is said by the agent whose requirement it is, not by the session's."""
+    other = UUID(int=8)
+    definition = ProfileFieldDefinition(tenant_id=TENANT, agent_id=other, name="city", allowed_values=["Bergen"])
+    await world.store.save_field_definition(definition)
+    await world.store.save_scenario_requirement(
+        ScenarioFieldRequirement(tenant_id=TENANT, agent_id=other, scenario_id=SCENARIO, field_name="city")
+    )
+    world.session.variables = {"city": "Bonn"}
+    validator = SchemaValidationService(world.store)
+    service = EnhancedGapFillService(world.store, None, validator)
+
+    results = await service.fill_scenario_requirements(world.session, SCENARIO)
+
+    assert not results["city"].filled
+    assert validator.violation_counts == {"allowed_values": 1}
 
 
 async def test_gapfill_quote_must_stand_in_one_message(world: World) -> None:

@@ -163,6 +163,7 @@ async def test_validator_modes(
     service.invalidate(TENANT, AGENT, "city")
     with caplog.at_level(logging.WARNING, "focal.profile"):
         await service.validate_and_raise(TENANT, AGENT, wrong)
+        await service.validate_and_raise(TENANT, AGENT, field("Oslo"))
     assert len(caplog.records) == 1
     assert service.violation_counts == {"allowed_values": 2}
     assert service.validate_field(wrong, strict)
@@ -299,11 +300,13 @@ async def test_a_validating_store_judges_by_the_definition_saved_last(clock: Man
     """Definitions written through the store hold from the next write on."""
     store, profile = await validating(clock)
     await store.update_field(TENANT, profile.id, field("Rome"), agent_id=AGENT)
-    await store.save_field_definition(definition(allowed_values=["Oslo"]))
+    strict = definition(allowed_values=["Oslo"])
+    assert await store.save_field_definition(strict) == strict.id
     with pytest.raises(SchemaValidationError):
         await store.update_field(TENANT, profile.id, field("Bonn"), agent_id=AGENT)
 
-    await store.delete_field_definition(TENANT, AGENT, "city")
+    assert await store.delete_field_definition(TENANT, AGENT, "city") is True
+    assert await store.delete_field_definition(TENANT, AGENT, "city") is False
 
     await store.update_field(TENANT, profile.id, field("Bonn"), agent_id=AGENT)
 
@@ -363,6 +366,57 @@ async def test_a_validating_store_refuses_a_field_that_was_broken_from_inside(cl
 
     with pytest.raises(InvalidDataError):
         await store.update_field(TENANT, profile.id, broken, agent_id=AGENT)
+
+
+async def test_a_named_definition_is_looked_up_again_once_anything_of_the_tenant_is_invalidated(
+    service: SchemaValidationService, store: CountingStore
+) -> None:
+    """Definitions remembered by id, absent ones too, do not outlive an invalidation."""
+    named = definition()
+    assert await service.find_definition(TENANT, field(field_definition_id=named.id)) is None
+    await store.save_field_definition(named)
+    assert await service.find_definition(TENANT, field(field_definition_id=named.id)) is None
+
+    service.invalidate(TENANT, AGENT, "city")
+    found = await service.find_definition(TENANT, field(field_definition_id=named.id))
+    assert found is not None
+    assert found.id == named.id
+
+    named.enabled = False
+    await store.save_field_definition(named)
+    service.invalidate(TENANT, AGENT)
+    assert await service.find_definition(TENANT, field(field_definition_id=named.id)) is None
+
+
+async def test_a_validating_store_takes_service_and_policy_as_given_or_from_its_backend() -> None:
+    """Without a service it makes one; without a policy it follows its backend's."""
+    strict = InMemoryProfileStore(BackendContext(profile_policy=ProfilePolicy(validation_strict=True)))
+    profile = await strict.get_or_create(TENANT, "email", "a@b.c")
+    with pytest.raises(SchemaValidationError):
+        await ValidatingProfileStore(strict).update_field(TENANT, profile.id, field())
+    await ValidatingProfileStore(strict, policy=ProfilePolicy()).update_field(TENANT, profile.id, field())
+
+    service = SchemaValidationService(strict)
+    await strict.save_field_definition(definition(allowed_values=["Rome"]))
+    with pytest.raises(SchemaValidationError):
+        await ValidatingProfileStore(strict, service).update_field(TENANT, profile.id, field(), agent_id=AGENT)
+    assert service.violation_counts == {"allowed_values": 1}
+
+
+async def test_saving_a_profile_judges_a_field_that_lost_its_verification(clock: ManualClock) -> None:
+    """Everything a definition looks at makes a field an edited one, not the value alone."""
+    store, profile = await validating(clock)
+    sure, other = definition(required_verification=True), definition(agent_id=OTHER_AGENT, allowed_values=["Rome"])
+    await store.save_field_definition(sure)
+    await store.save_field_definition(other)
+    await store.update_field(TENANT, profile.id, field(verified=True, field_definition_id=sure.id))
+
+    for name, value in (("verified", False), ("field_definition_id", other.id)):
+        changed = await store.get_by_id(TENANT, profile.id)
+        assert changed is not None
+        setattr(changed.fields["city"], name, value)
+        with pytest.raises(SchemaValidationError):
+            await store.save(changed)
 
 
 async def test_a_delegating_store_passes_every_method_on() -> None:

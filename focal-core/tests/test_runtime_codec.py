@@ -68,7 +68,7 @@ VALUES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=map(str, range(len(VALUES))))
 def test_values_survive_json_with_their_types(value: Any) -> None:
     """Encoded data are plain JSON, and decoding gives an equal value of the same types (INV-RT1)."""
     back = decode(json.loads(json.dumps(encode(value))))

@@ -13,13 +13,14 @@ from uuid import UUID
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from focal_core.base import FocalModel, TenantScoped, validated_copy
+from focal_core.base import FocalModel, TenantScoped, TolerantEnum, validated_copy
 from focal_core.context import BackendContext, Isolation, Limits
 from focal_core.errors import InvalidDataError, TenantRequiredError
 from focal_core.values import canonical_json, check_identifier, thaw_json
 
 M = TypeVar("M", bound=FocalModel)
 S = TypeVar("S", bound=TenantScoped)
+E = TypeVar("E", bound=TolerantEnum)
 
 
 def admit(model: M, limits: Limits) -> M:
@@ -89,6 +90,18 @@ def identifier(value: str, name: str) -> str:
     if len(checked) > 255:
         raise InvalidDataError(f"{name} exceeds 255 characters", code="identifier_invalid")
     return checked
+
+
+def member(kind: type[E], value: str, name: str) -> E:
+    """Return an enum argument as its member, whatever letter case or alias it was given in.
+
+    Raises:
+        InvalidDataError: code ``enum_invalid``.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        raise InvalidDataError(f"{name}: {value!r} is no {kind.__name__}", code="enum_invalid") from None
 
 
 def moment(value: datetime | None, name: str) -> datetime | None:

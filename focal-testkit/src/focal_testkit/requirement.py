@@ -20,7 +20,7 @@ class Requirement:
         id: such as ``"AUDIT-004"``; never reused, never renumbered.
         since: the contract version that brought it.
         sentence: the first line of the test's docstring.
-        test: qualified name of the test function.
+        test: module and qualified name of the test function.
         needs: capability without which it does not apply.
         unless: capability with which it does not apply.
     """
@@ -54,7 +54,7 @@ def requirement(id: str, *, since: str, needs: str | None = None, unless: str | 
         sentence = (inspect.getdoc(test) or "").split("\n\n")[0].replace("\n", " ").strip()
         if not sentence:
             raise ValueError(f"{test.__qualname__} ({id}) needs a docstring: the sentence of the contract")
-        found = Requirement(id, since, sentence, test.__qualname__, needs, unless)
+        found = Requirement(id, since, sentence, f"{test.__module__}.{test.__qualname__}", needs, unless)
         if CATALOGUE.setdefault(id, found).test != found.test:
             raise ValueError(f"{id} is used by {CATALOGUE[id].test} and by {found.test}")
         test.requirement = found  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from focal_core.context import BackendContext
 from focal_core.conversation import lifecycle
 from focal_core.conversation.models import Channel, Session, SessionStatus, Tier
 from focal_core.conversation.store import SessionStore
-from focal_core.gate import identifier
+from focal_core.gate import identifier, member
 from focal_core.inmemory.store import InMemoryStore
 from focal_core.inmemory.table import OrderedIndex, Table, micros
 from focal_core.paging import Page, check_limit, cursor_scope
@@ -78,7 +78,7 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
     ) -> Session | None:
         partition = (
             tenant_id,
-            lifecycle.member(Channel, channel, "channel").value,
+            member(Channel, channel, "channel").value,
             identifier(user_channel_id, "user_channel_id"),
         )
         now = self.context.clock.now()
@@ -127,7 +127,7 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
         *,
         after: str | None = None,
     ) -> Page[Session]:
-        wanted = None if status is None else lifecycle.member(SessionStatus, status, "status")
+        wanted = None if status is None else member(SessionStatus, status, "status")
         index = self._of_agent if wanted is None else self._of_agent_in_status
         return index.page(
             (tenant_id, agent_id) if wanted is None else (tenant_id, agent_id, wanted),

@@ -6,20 +6,17 @@ import hashlib
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from focal_core.context import BackendContext
 from focal_core.conversation.models import Channel, Session, SessionStatus, StepVisit
 from focal_core.conversation.policy import SessionPolicy
 from focal_core.errors import ConflictError, InvalidDataError, StaleVersionError
-from focal_core.gate import admit
+from focal_core.gate import admit, member
 from focal_core.values import canonical_json
 
 if TYPE_CHECKING:
     from focal_core.config.models import ScopeFilter
-
-E = TypeVar("E", bound=Enum)
 
 _STORE_FIELDS = {"created_at", "last_activity_at", "expires_at", "version"}
 _TOKEN_BYTES = 8
@@ -187,15 +184,3 @@ def scope_test(scope: ScopeFilter | None, now: datetime) -> Callable[[Session], 
         )
 
     return takes_in
-
-
-def member(kind: type[E], value: object, name: str) -> E:
-    """Return an enum argument as its member, whatever letter case or alias it was given in.
-
-    Raises:
-        InvalidDataError: code ``enum_invalid``.
-    """
-    try:
-        return kind(value)
-    except ValueError:
-        raise InvalidDataError(f"{name}: {value!r} is no {kind.__name__}", code="enum_invalid") from None

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from focal_core.conversation.lifecycle import member
 from focal_core.conversation.models import Session
 from focal_core.errors import InvalidDataError, NotFoundError, SchemaValidationError
+from focal_core.gate import member
 from focal_core.profile.extraction import StructuredLLM, extract, typed
 from focal_core.profile.history import ConversationSource
 from focal_core.profile.missing import is_met
@@ -231,7 +231,7 @@ class GapFillService:
                 gap.session.tenant_id, profile_id, self._field(gap, result), agent_id=_agent_id(gap)
             )
         except InvalidDataError as error:
-            return _refused(result, error.errors if isinstance(error, SchemaValidationError) else [str(error)])
+            return _refused(result, [str(error)])
         return result
 
     async def _extracted(self, gap: Gap) -> GapFillResult:

@@ -35,7 +35,7 @@ class SchemaValidationService:
     Args:
         profile_store: where the definitions are; its clock is the service's.
         ttl: how long a definition is believed without another look.
-        max_entries: definitions remembered at most; the one fetched longest ago goes first.
+        max_entries: definitions remembered at most; the one that came first goes first.
 
     Attributes:
         violation_counts: kind of violation (``type``, ``regex``, ``allowed_values``, ``verification``) -> how often
@@ -127,15 +127,11 @@ class SchemaValidationService:
     def invalidate(self, tenant_id: UUID, agent_id: UUID, field_name: str | None = None) -> None:
         """Forget what is remembered of an agent's field, or of all its fields."""
 
-        def concerns(key: Key, entry: _Entry) -> bool:
-            if key[0] != tenant_id:
-                return False
-            if key[1] is not None:
-                return key[1] == agent_id and field_name in (None, key[2])
-            found = entry.definition
-            return found is None or (found.agent_id == agent_id and field_name in (None, found.name))
+        def concerns(key: Key) -> bool:
+            # Which ids are the agent's is not known of absent ones, so all of the tenant's are forgotten.
+            return key[0] == tenant_id and (key[1] is None or (key[1] == agent_id and field_name in (None, key[2])))
 
-        self._entries = {key: entry for key, entry in self._entries.items() if not concerns(key, entry)}
+        self._entries = {key: entry for key, entry in self._entries.items() if not concerns(key)}
 
     async def _look_up(
         self, key: Key, fetch: Callable[[], Awaitable[ProfileFieldDefinition | None]]
@@ -145,7 +141,6 @@ class SchemaValidationService:
         entry = entries.get(key)
         if entry is None or entry.expires_at <= now:
             entry = _Entry(await fetch(), now + self._ttl)
-            entries.pop(key, None)
             entries[key] = entry
             while len(entries) > self._max_entries:
                 del entries[next(iter(entries))]

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from focal_core.base import validated_copy
-from focal_core.conversation.lifecycle import member
 from focal_core.conversation.models import Channel
 from focal_core.errors import ConflictError, InvalidDataError, NotFoundError
-from focal_core.gate import admit, identifier
+from focal_core.gate import admit, identifier, member
 from focal_core.profile.identities import account, demoted, identity_taken, joined
 from focal_core.profile.inmemory.tables import Owned, ProfileTables
 from focal_core.profile.models import ChannelIdentity, CustomerProfile, ItemStatus, MergePolicy

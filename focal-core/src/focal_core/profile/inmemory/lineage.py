@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from focal_core.base import validated_copy
-from focal_core.conversation.lifecycle import member
 from focal_core.errors import ConflictError
+from focal_core.gate import member
 from focal_core.profile.inmemory.tables import Owned, ProfileTables, VersionTable
 from focal_core.profile.lineage import Item, ancestors, check_lineage, link, parse_item_type
 from focal_core.profile.models import DerivedItems, ItemStatus, LineageItem, OnDependents, SourceType

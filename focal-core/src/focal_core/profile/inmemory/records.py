@@ -9,10 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from focal_core.base import validated_copy
-from focal_core.conversation.lifecycle import member
 from focal_core.conversation.models import Channel
 from focal_core.errors import ConflictError, DuplicateError
-from focal_core.gate import admit, identifier, moment
+from focal_core.gate import admit, identifier, member, moment
 from focal_core.inmemory.table import Table
 from focal_core.paging import Page, cursor_scope
 from focal_core.profile.inmemory.channels import InMemoryProfileChannels

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-from focal_core.conversation.lifecycle import member
+from focal_core.gate import member
 from focal_core.profile.inmemory.lineage import InMemoryProfileLineage
 from focal_core.profile.inmemory.schema import InMemoryFieldSchema
 from focal_core.profile.inmemory.tables import Owned, VersionTable

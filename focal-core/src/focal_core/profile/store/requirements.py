@@ -7,7 +7,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from focal_core.context import BackendContext
-from focal_core.conversation.lifecycle import member
+from focal_core.gate import member
 from focal_core.profile.missing import missing_fields
 from focal_core.profile.models import CustomerProfile, RequiredLevel, ScenarioFieldRequirement
 from focal_core.profile.store.schema import FieldSchema
