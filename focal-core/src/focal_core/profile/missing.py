@@ -59,33 +59,50 @@ def missing_fields(
             one, profile.fields.get(one.field_name), definitions.get((one.agent_id, one.field_name)), now, policy
         )
     }
+    met_elsewhere = {name for name, field in profile.fields.items() if is_active(field, now)}
     named = {one.field_name for one in requirements}
-    by_name: dict[str, list[ScenarioFieldRequirement]] = {}
-    for one in applying:
-        by_name.setdefault(one.field_name, []).append(one)
-    ordered: list[ScenarioFieldRequirement] = []
-    visited: set[UUID] = set()
+    walk = _DependencyWalk(applying, missing, lambda name: name not in named and name not in met_elsewhere)
+    return [one for one in walk.ordered if level is None or one.required_level is level]
 
-    def has(name: str) -> bool:
-        field = profile.fields.get(name)
-        return field is not None and is_active(field, now)
 
-    def visit(requirement: ScenarioFieldRequirement) -> None:
-        visited.add(requirement.id)
+class _DependencyWalk:
+    """Puts missing requirements behind those they depend on, which may make further ones missing.
+
+    A class, not a closure that calls itself: that would be a reference cycle for each call, kept until a collection.
+
+    Args:
+        applying: the requirements, in the order to collect them.
+        missing: ids of those not met by themselves; added to.
+        is_absent: whether a field that no requirement is about is not there.
+    """
+
+    def __init__(
+        self,
+        applying: Sequence[ScenarioFieldRequirement],
+        missing: set[UUID],
+        is_absent: Callable[[str], bool],
+    ) -> None:
+        self.ordered: list[ScenarioFieldRequirement] = []
+        self._missing = missing
+        self._is_absent = is_absent
+        self._visited: set[UUID] = set()
+        self._by_name: dict[str, list[ScenarioFieldRequirement]] = {}
+        for one in applying:
+            self._by_name.setdefault(one.field_name, []).append(one)
+        for one in applying:
+            self._visit(one)
+
+    def _visit(self, requirement: ScenarioFieldRequirement) -> None:
+        if requirement.id in self._visited:
+            return
+        self._visited.add(requirement.id)
         for name in requirement.depends_on_fields:
-            for needed in by_name.get(name, ()):
-                if needed.id not in visited:
-                    visit(needed)
-            lacks = any(needed.id in missing for needed in by_name.get(name, ()))
-            if lacks or (name not in named and not has(name)):
-                missing.add(requirement.id)
-        if requirement.id in missing:
-            ordered.append(requirement)
-
-    for requirement in applying:
-        if requirement.id not in visited:
-            visit(requirement)
-    return [one for one in ordered if level is None or one.required_level is level]
+            for needed in self._by_name.get(name, ()):
+                self._visit(needed)
+            if self._is_absent(name) or any(needed.id in self._missing for needed in self._by_name.get(name, ())):
+                self._missing.add(requirement.id)
+        if requirement.id in self._missing:
+            self.ordered.append(requirement)
 
 
 def is_met(
