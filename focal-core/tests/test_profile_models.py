@@ -185,6 +185,15 @@ def test_a_profile_lists_an_account_once_and_one_primary_for_each_channel() -> N
     assert refusal(lambda: profile(identity("a", primary=True), identity("b", primary=True))) == "primary_duplicate"
 
 
+def test_a_profile_lists_a_consent_and_an_asset_once() -> None:
+    """Which of two versions of one id would be saved could only be guessed."""
+    given, taken = Consent(consent_type="mail", granted=True), asset()
+    contrary = Consent(id=given.id, consent_type="mail", granted=False)
+
+    assert refusal(lambda: CustomerProfile(tenant_id=TENANT, consents=[given, contrary])) == "id_duplicate"
+    assert refusal(lambda: CustomerProfile(tenant_id=TENANT, assets=[taken, asset(id=taken.id)])) == "id_duplicate"
+
+
 def test_a_profile_counts_active_and_expired_fields() -> None:
     """active_field_count counts fields, expired_field_count the expired versions of the history."""
     expired = field(status="expired")

@@ -120,6 +120,9 @@ class CustomerProfile(TenantScoped, Versioned):
         accounts = [(one.channel, one.channel_user_id) for one in self.channel_identities]
         if len(set(accounts)) < len(accounts):
             raise PydanticCustomError("focal.identity_duplicate", "an account is listed twice")
+        for listed in (self.consents, self.assets):
+            if len({one.id for one in listed}) < len(listed):
+                raise PydanticCustomError("focal.id_duplicate", "a consent or an asset is listed twice")
         primaries = [one.channel for one in self.channel_identities if one.primary]
         if len(set(primaries)) < len(primaries):
             raise PydanticCustomError("focal.primary_duplicate", "a channel has two primary accounts")
