@@ -13,6 +13,8 @@ from rich.text import Text
 from focal_core.demo.report import ReplayReport
 
 PROBLEMS_SHOWN = 20
+FIELDS_SHOWN = 3
+"""Fields named in one cell; ``--json`` has them all."""
 WIDTH_WITHOUT_TERMINAL = 110
 
 
@@ -67,16 +69,20 @@ def _counts(report: ReplayReport) -> RenderableType:
 
 
 def _scenarios(report: ReplayReport) -> RenderableType:
-    table = _table("Fields", "scenario")
-    table.add_column("collected", overflow="fold")
+    table = _table("Fields", "scenario", "collected")
+    table.add_column("most often", overflow="fold")
     table.add_column("required and still missing", overflow="fold")
     for name in sorted({*report.collected, *report.missing}):
-        table.add_row(Text(name), _listed(report.collected[name]), _listed(report.missing[name]))
+        collected, missing = report.collected[name], report.missing[name]
+        table.add_row(Text(name), f"{collected.total():,}", _listed(collected), _listed(missing))
     return table
 
 
 def _listed(fields: Counter[str]) -> Text:
-    return Text(", ".join(f"{name} {count:,}" for name, count in fields.most_common()))
+    shown = [f"{name} {count:,}" for name, count in fields.most_common(FIELDS_SHOWN)]
+    if len(fields) > FIELDS_SHOWN:
+        shown.append(f"{len(fields) - FIELDS_SHOWN} more fields")
+    return Text(", ".join(shown))
 
 
 def _stores(report: ReplayReport) -> RenderableType:
