@@ -54,10 +54,10 @@ def demo(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run every test that needs no server, then lint and types."""
-    _install(session, "pytest-xdist", "build", "hatchling")
-    session.run("pytest", "-n", "auto", *session.posargs)
     session.notify("lint")
     session.notify("types")
+    _install(session, "pytest-xdist", "build", "hatchling")
+    session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
