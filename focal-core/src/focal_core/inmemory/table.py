@@ -198,8 +198,8 @@ class VectorIndex(Generic[R]):
         """Return the (model, dims) pairs of the vectors in a partition."""
         return {(model, len(vector)) for model, vector, _ in self._rows.get(partition, {}).values()}
 
-    def vectors(self, partition: Hashable, model: str, dims: int) -> Iterator[tuple[tuple[float, ...], R]]:
-        """Yield (unit vector, row) of one space in a partition."""
+    def vectors(self, partition: Hashable, model: str | None, dims: int) -> Iterator[tuple[tuple[float, ...], R]]:
+        """Yield (unit vector, row) of one space in a partition; a space without model is empty."""
         for found, vector, row in self._rows.get(partition, {}).values():
             if found == model and len(vector) == dims:
                 yield vector, row

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from focal_core.errors import NotFoundError, TenantRequiredError, UnsupportedOperationError
+from focal_core.errors import InvalidDataError, NotFoundError, TenantRequiredError, UnsupportedOperationError
 from focal_core.ids import NIL
 from focal_testkit.contracts.base import ContractBase
 from focal_testkit.data.generate import instance
@@ -112,6 +112,28 @@ class IsolationChecks(ContractBase):
 
         assert not comes_to_nothing(result)
 
+    @requirement("STORE-019", since="1.0")
+    async def test_trusting_leaves_out_tenants_with_other_ids(
+        self, trusting_store: Any, tenantless_method: str
+    ) -> None:
+        """A tenant that has rows, but not the ones a call without tenant names, is not one it could mean.
+
+        If this fails: any second tenant in the store makes the call ambiguous.
+        """
+        tenant = NIL if self.scenarios.nil_tenant_when_omitted else OURS
+        world = await self.scenarios.seed(trusting_store, tenant)
+        for stored in self.scenarios.stored:
+            other = instance(
+                stored.model, full=True, seed=9, unset=stored.unset, **{**stored.overrides, "tenant_id": THEIRS}
+            )
+            if stored.prepare is not None:
+                await stored.prepare(trusting_store, other)
+            await stored.save(trusting_store, other)
+
+        result = await self._run(tenantless_method, trusting_store, None, world)
+
+        assert not comes_to_nothing(result)
+
     @requirement("STORE-018", since="1.0")
     async def test_trusting_forgets_erased_tenants(self, trusting_store: Any, tenantless_method: str) -> None:
         """A tenant whose rows are gone is no longer one that a call without tenant could mean.
@@ -147,15 +169,19 @@ class IsolationChecks(ContractBase):
         If this fails: a kind of row is left out, or the order or the cursor is wrong.
         """
         assert await store.list_tenants() == []
-        for tenant in (THEIRS, OURS):
+        tenants = [THEIRS, UUID(int=9), OURS, UUID(int=2**127), UUID(int=10)]
+        for tenant in tenants:
             await self.scenarios.seed(store, tenant)
 
-        first = await store.list_tenants(limit=1)
-        rest = await store.list_tenants(limit=1, after=first.next_cursor)
+        first = await store.list_tenants(limit=3)
+        rest = await store.list_tenants(limit=3, after=first.next_cursor)
 
-        assert await store.list_tenants() == sorted([OURS, THEIRS])
-        assert [*first, *rest] == sorted([OURS, THEIRS])
-        assert rest.next_cursor is None
+        assert await store.list_tenants() == sorted(tenants)
+        assert [*first, *rest] == sorted(tenants)
+        assert (len(first), rest.next_cursor) == (3, None)
+        for bad in ({"limit": 0}, {"limit": 1001}, {"after": "nonsense"}):
+            with pytest.raises(InvalidDataError):
+                await store.list_tenants(**bad)
 
     @requirement("STORE-008", since="1.0")
     async def test_erase_tenant(self, store: Any) -> None:

@@ -102,3 +102,13 @@ class RemembersErasedTenants(InMemoryAuditStore):
         self, tenant_id: UUID | None, candidates: Callable[[], Collection[UUID]], what: str
     ) -> UUID | None:
         return super().resolve_tenant(tenant_id, lambda: {*candidates(), *self._erased}, what)
+
+
+@mutant("STORE-019")
+class AnySecondTenantIsAmbiguous(InMemoryAuditStore):
+    """Every tenant in the store is one that a call without tenant could mean."""
+
+    def resolve_tenant(
+        self, tenant_id: UUID | None, candidates: Callable[[], Collection[UUID]], what: str
+    ) -> UUID | None:
+        return super().resolve_tenant(tenant_id, self._turns.tenants, what)
