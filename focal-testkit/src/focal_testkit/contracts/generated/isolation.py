@@ -179,6 +179,7 @@ class IsolationChecks(ContractBase):
         assert await store.list_tenants() == sorted(tenants)
         assert [*first, *rest] == sorted(tenants)
         assert (len(first), rest.next_cursor) == (3, None)
+        assert (await store.list_tenants(limit=5)).next_cursor is None
         for bad in ({"limit": 0}, {"limit": 1001}, {"after": "nonsense"}):
             with pytest.raises(InvalidDataError):
                 await store.list_tenants(**bad)
