@@ -205,9 +205,7 @@ def sort_inputs(paths: list[Path]) -> tuple[Json, list[Json]]:
     conversations: list[Json] = []
     for path in paths:
         content = read_json(path)
-        if isinstance(content, dict) and all(
-            isinstance(flow, dict) and "subflows" in flow for flow in content.values()
-        ):
+        if isinstance(content, dict) and all(map(_is_flow, content.values())):
             guidelines.update(content)
             continue
         # The whole data set is one object with a list for each split.

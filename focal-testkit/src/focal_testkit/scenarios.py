@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from focal_core.store import Store
+from focal_testkit.data.generate import instance
 
 OURS = UUID("0190a000-0000-7000-8000-0000000000a1")
 """The tenant whose data a test is about."""
@@ -45,6 +46,16 @@ class Stored:
 
     def __str__(self) -> str:
         return self.model.__name__
+
+    def make(self, tenant_id: UUID, *, full: bool = True, seed: int = 0, **values: Any) -> Any:
+        """Return a generated instance that this port can store for a tenant."""
+        given = {**self.overrides, **values, "tenant_id": tenant_id}
+        return instance(self.model, full=full, seed=seed, unset=self.unset, **given)
+
+    async def ready(self, store: Any, made: Any) -> None:
+        """Store what an instance depends on."""
+        if self.prepare is not None:
+            await self.prepare(store, made)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import pytest
 from focal_core.base import FocalModel
 from focal_core.values import canonical_json
 from focal_testkit.contracts.base import ContractBase
-from focal_testkit.data.generate import instance
 from focal_testkit.requirement import requirement
 from focal_testkit.scenarios import OURS, Stored
 
@@ -40,9 +39,8 @@ class CopyChecks(ContractBase):
     """INV-00 and INV-01 for every model a port stores."""
 
     async def _saved(self, store: Any, stored: Stored, full: bool) -> Any:
-        made = instance(stored.model, full=full, unset=stored.unset, **{**stored.overrides, "tenant_id": OURS})
-        if stored.prepare is not None:
-            await stored.prepare(store, made)
+        made = stored.make(OURS, full=full)
+        await stored.ready(store, made)
         await stored.save(store, made)
         return made
 

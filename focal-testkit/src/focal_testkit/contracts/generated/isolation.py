@@ -11,7 +11,6 @@ import pytest
 from focal_core.errors import InvalidDataError, NotFoundError, TenantRequiredError, UnsupportedOperationError
 from focal_core.ids import NIL
 from focal_testkit.contracts.base import ContractBase
-from focal_testkit.data.generate import instance
 from focal_testkit.requirement import requirement
 from focal_testkit.scenarios import OURS, THEIRS, Stored, comes_to_nothing
 
@@ -50,14 +49,11 @@ class IsolationChecks(ContractBase):
 
         If this fails: the id alone is the key, and one tenant's save takes the other's row over.
         """
-        mine = instance(stored.model, full=True, unset=stored.unset, **{**stored.overrides, "tenant_id": OURS})
+        mine = stored.make(OURS)
         shared = {"id": mine.id} if "id" in stored.model.model_fields else {"session_id": mine.session_id}
-        theirs = instance(
-            stored.model, full=True, seed=1, unset=stored.unset, **{**stored.overrides, **shared, "tenant_id": THEIRS}
-        )
+        theirs = stored.make(THEIRS, seed=1, **shared)
         for one in (mine, theirs):
-            if stored.prepare is not None:
-                await stored.prepare(store, one)
+            await stored.ready(store, one)
             await stored.save(store, one)
 
         found_mine, found_theirs = await stored.get(store, mine), await stored.get(store, theirs)
@@ -123,11 +119,8 @@ class IsolationChecks(ContractBase):
         tenant = NIL if self.scenarios.nil_tenant_when_omitted else OURS
         world = await self.scenarios.seed(trusting_store, tenant)
         for stored in self.scenarios.stored:
-            other = instance(
-                stored.model, full=True, seed=9, unset=stored.unset, **{**stored.overrides, "tenant_id": THEIRS}
-            )
-            if stored.prepare is not None:
-                await stored.prepare(trusting_store, other)
+            other = stored.make(THEIRS, seed=9)
+            await stored.ready(trusting_store, other)
             await stored.save(trusting_store, other)
 
         result = await self._run(tenantless_method, trusting_store, None, world)

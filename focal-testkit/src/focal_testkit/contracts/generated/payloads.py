@@ -14,7 +14,6 @@ from focal_core.errors import InvalidDataError
 from focal_testkit.contracts.base import ContractBase
 from focal_testkit.contracts.generated.copies import content
 from focal_testkit.data import hostile
-from focal_testkit.data.generate import instance
 from focal_testkit.requirement import requirement
 from focal_testkit.scenarios import OURS, Stored
 
@@ -29,13 +28,11 @@ class PayloadChecks(ContractBase):
 
     async def _survives(self, store: Any, stored: Stored, fields: list[str], value: Any) -> None:
         for seed, name in enumerate(fields):
-            overrides = {**stored.overrides, "tenant_id": OURS, name: value}
             try:
-                made = instance(stored.model, full=False, seed=seed, unset=stored.unset, **overrides)
+                made = stored.make(OURS, full=False, seed=seed, **{name: value})
             except ValidationError:
                 continue
-            if stored.prepare is not None:
-                await stored.prepare(store, made)
+            await stored.ready(store, made)
             await stored.save(store, made)
             found = await stored.get(store, made)
             assert content(found, stored) == content(made, stored), f"{stored}.{name} was altered"
@@ -86,15 +83,13 @@ class PayloadChecks(ContractBase):
         limits = Limits(text_chars=200, document_bytes=400, metadata_bytes=400)
         async with self.open_store(replace(context, limits=limits)) as store:
             for seed, (name, value) in enumerate(excess):
-                overrides = {**stored.overrides, "tenant_id": OURS, name: value}
                 try:
-                    made = instance(stored.model, full=False, seed=seed, unset=stored.unset, **overrides)
+                    made = stored.make(OURS, full=False, seed=seed, **{name: value})
                 except ValidationError:
                     continue
-                if stored.prepare is not None:
-                    # What it depends on may share the value, and be refused for it.
-                    with suppress(InvalidDataError):
-                        await stored.prepare(store, made)
+                # What it depends on may share the value, and be refused for it.
+                with suppress(InvalidDataError):
+                    await stored.ready(store, made)
                 with pytest.raises(InvalidDataError) as refused:
                     await stored.save(store, made)
                 assert refused.value.code in ("text_too_long", "document_too_large", "metadata_too_large"), name
@@ -106,9 +101,8 @@ class PayloadChecks(ContractBase):
 
         If this fails: the store trusts the object, or reports bad data as an outage.
         """
-        made = instance(stored.model, full=True, unset=stored.unset, **{**stored.overrides, "tenant_id": OURS})
-        if stored.prepare is not None:
-            await stored.prepare(store, made)
+        made = stored.make(OURS)
+        await stored.ready(store, made)
         made.__dict__["created_at" if "created_at" in made.__dict__ else "tenant_id"] = "not a value of this type"
 
         with pytest.raises(InvalidDataError):

@@ -7,7 +7,6 @@ from typing import Any
 
 from focal_testkit.contracts.base import ContractBase
 from focal_testkit.contracts.generated.copies import content
-from focal_testkit.data.generate import instance
 from focal_testkit.requirement import requirement
 from focal_testkit.scenarios import OURS, Stored
 
@@ -21,11 +20,8 @@ class WriteChecks(ContractBase):
 
         If this fails: a retry after a lost reply is refused or makes a second row.
         """
-        made = instance(
-            repeatable.model, full=True, unset=repeatable.unset, **{**repeatable.overrides, "tenant_id": OURS}
-        )
-        if repeatable.prepare is not None:
-            await repeatable.prepare(store, made)
+        made = repeatable.make(OURS)
+        await repeatable.ready(store, made)
         first = await repeatable.save(store, made)
         once = await self.scenarios.snapshot(store, OURS)
 
@@ -42,11 +38,8 @@ class WriteChecks(ContractBase):
         If this fails: the write is several steps that a cancellation can separate.
         """
         for seed in range(5):
-            made = instance(
-                stored.model, full=True, seed=seed, unset=stored.unset, **{**stored.overrides, "tenant_id": OURS}
-            )
-            if stored.prepare is not None:
-                await stored.prepare(store, made)
+            made = stored.make(OURS, seed=seed)
+            await stored.ready(store, made)
             expected = content(made, stored)
             task = asyncio.ensure_future(stored.save(store, made))
             for _ in range(seed):
