@@ -23,6 +23,10 @@ def _by_time(record: AuditRecord) -> tuple[int, str]:
     return micros(record.created_at), str(record.id)
 
 
+def _as_it_is(record: A) -> A:
+    return record
+
+
 class InMemoryAuditStore(InMemoryStore, AuditStore):
     """Turns and events in memory; frozen records are handed out as they are."""
 
@@ -71,7 +75,7 @@ class InMemoryAuditStore(InMemoryStore, AuditStore):
         )
         scope = cursor_scope(tenant, "list_turns_by_session", session_id=session_id)
         return self._turns_of_session.page(
-            (tenant, session_id), scope=scope, limit=limit, cap=self.cap, offset=offset, after=after
+            (tenant, session_id), scope=scope, limit=limit, cap=self.cap, copy=_as_it_is, offset=offset, after=after
         )
 
     async def list_turns_by_tenant(
@@ -90,7 +94,9 @@ class InMemoryAuditStore(InMemoryStore, AuditStore):
         by_agent = agent_id is not None
         index = self._turns_of_agent if by_agent else self._turns_of_tenant
         partition = (tenant_id, agent_id) if by_agent else tenant_id
-        return index.page(partition, scope=scope, limit=limit, cap=self.cap, offset=offset, after=after, keep=within)
+        return index.page(
+            partition, scope=scope, limit=limit, cap=self.cap, copy=_as_it_is, offset=offset, after=after, keep=within
+        )
 
     async def save_event(self, event: AuditEvent) -> UUID:
         return self._append(self._events, event)
@@ -132,7 +138,7 @@ class InMemoryAuditStore(InMemoryStore, AuditStore):
         by_session = session_id is not None
         index = self._events_of_session if by_session else self._events_of_tenant
         partition = (tenant_id, session_id) if by_session else tenant_id
-        return index.page(partition, scope=scope, limit=limit, cap=self.cap, after=after, keep=keep)
+        return index.page(partition, scope=scope, limit=limit, cap=self.cap, copy=_as_it_is, after=after, keep=keep)
 
     async def purge(
         self, tenant_id: UUID, *, before: datetime | None = None, session_ids: Collection[UUID] | None = None

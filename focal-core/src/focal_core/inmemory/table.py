@@ -208,7 +208,8 @@ class VectorIndex(Generic[R]):
 class Table(Generic[R]):
     """Rows of one kind with their indexes.
 
-    Stored rows never leave a store without a copy, and are never changed in place: ``put`` replaces them.
+    Stored rows never leave a store without a copy, frozen ones excepted, and are never changed in place: ``put``
+    replaces them.
 
     Args:
         key: the (tenant id, id) of a row.
