@@ -20,6 +20,7 @@ from focal_core.values import canonical_json, check_identifier, thaw_json
 
 M = TypeVar("M", bound=FocalModel)
 S = TypeVar("S", bound=TenantScoped)
+_CLOCK_FIELDS = {"created_at", "updated_at", "recorded_at", "row_version", "deleted_at"}
 E = TypeVar("E", bound=TolerantEnum)
 
 
@@ -155,3 +156,10 @@ def stamp(model: S, stored: S | None, now: datetime) -> None:
         model.set_stored(updated_at=now)
     else:
         model.set_stored(created_at=now, updated_at=now)
+
+
+def same_content(left: TenantScoped, right: TenantScoped) -> bool:
+    """Return whether two rows agree in everything but times and version."""
+    # As canonical JSON: to Python, True equals 1 and 1 equals 1.0.
+    contents = [canonical_json(row.model_dump(mode="json", exclude=_CLOCK_FIELDS)) for row in (left, right)]
+    return contents[0] == contents[1]

@@ -213,6 +213,15 @@ def canonical_json(value: JSON) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
+class Float32Vector(tuple[float, ...]):
+    """A vector that has been checked and rounded already: validating it again costs nothing.
+
+    Made by ``to_vector``, and by backends from the float32 values they stored.
+    """
+
+    __slots__ = ()
+
+
 def to_vector(value: Iterable[float]) -> tuple[float, ...]:
     """Return a vector as a tuple of floats rounded to float32, which is what every backend stores.
 
@@ -222,6 +231,8 @@ def to_vector(value: Iterable[float]) -> tuple[float, ...]:
     Raises:
         PydanticCustomError: code ``vector_invalid``.
     """
+    if type(value) is Float32Vector:
+        return value
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise _refuse("vector_invalid", "a vector must be a sequence of numbers")
     items = value if isinstance(value, list | tuple) else list(value)
@@ -231,7 +242,7 @@ def to_vector(value: Iterable[float]) -> tuple[float, ...]:
         rounded = array("f", items)
     except (TypeError, OverflowError):
         raise _refuse("vector_invalid", "a vector must hold float32 numbers only") from None
-    vector = tuple(rounded)
+    vector = Float32Vector(rounded)
     if not math.isfinite(sum(vector)):
         raise _refuse("vector_invalid", "a vector must be finite in every component")
     if not any(vector):

@@ -6,18 +6,14 @@ from collections.abc import Callable, Collection, Hashable
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
-from focal_core.base import TenantScoped, validated_copy
+from focal_core.base import validated_copy
 from focal_core.context import BackendContext
 from focal_core.errors import ConflictError, InvalidDataError, StaleVersionError
-from focal_core.gate import admit, ambiguous_tenant, require_tenant, stamp
+from focal_core.gate import admit, ambiguous_tenant, require_tenant, same_content, stamp
 from focal_core.inmemory.table import Table, VectorIndex
 from focal_core.paging import Page, check_paging, cursor_scope, decode_cursor, encode_cursor
 from focal_core.store import Store
-from focal_core.values import canonical_json
 from focal_core.vectors import best_first, check_query, choose_space, cosine_of_units, unit
-
-_CLOCK_FIELDS = {"created_at", "updated_at", "recorded_at", "row_version", "deleted_at"}
-
 
 V = TypeVar("V", bound=Any)
 
@@ -169,10 +165,3 @@ class InMemoryStore(Store):
             if keep(row)
         )
         return best_first(scored, limit, min_score)
-
-
-def same_content(left: TenantScoped, right: TenantScoped) -> bool:
-    """Return whether two rows agree in everything but times and version."""
-    # As canonical JSON: to Python, True equals 1 and 1 equals 1.0.
-    contents = [canonical_json(row.model_dump(mode="json", exclude=_CLOCK_FIELDS)) for row in (left, right)]
-    return contents[0] == contents[1]

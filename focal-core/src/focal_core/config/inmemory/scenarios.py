@@ -13,8 +13,7 @@ from focal_core.config.models import Scenario, ScenarioArchive
 from focal_core.config.store import ScenarioStore
 from focal_core.context import BackendContext
 from focal_core.errors import ConflictError
-from focal_core.gate import admit, moment
-from focal_core.inmemory.store import same_content
+from focal_core.gate import admit, moment, same_content
 from focal_core.inmemory.table import OrderedIndex, Table, VectorIndex
 from focal_core.paging import Page
 

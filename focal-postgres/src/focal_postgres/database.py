@@ -1,0 +1,314 @@
+"""The one way a statement runs: a connection, a deadline, an error of focal's, and a repeat where that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from focal_core.context import BackendContext
+from focal_core.errors import OutcomeUnknownError, SchemaOutdatedError
+from focal_postgres.errors import SCHEMA_HINT, connect_failure, is_connection_loss, is_retryable_conflict, mapped
+from focal_postgres.pool import Connection, Pool
+from focal_postgres.revisions import REVISIONS
+from focal_postgres.settings import PostgresOptions
+from focal_postgres.spaces import Spaces
+
+T = TypeVar("T")
+Record: TypeAlias = asyncpg.Record
+Work: TypeAlias = Callable[[Connection], Awaitable[T]]
+
+_CONFLICT_REPEATS = 3
+
+
+class Database:
+    """A PostgreSQL database and focal's schema in it.
+
+    Args:
+        options: where and how.
+        context: clock, limits, policies.
+
+    Attributes:
+        schema: name of the PostgreSQL schema, safe to stand in SQL text.
+        spaces: the embedding spaces.
+    """
+
+    def __init__(self, options: PostgresOptions, context: BackendContext) -> None:
+        self.options = options
+        self.context = context
+        self.schema = options.schema_name
+        self.spaces = Spaces(self)
+        self._primary: Pool | None = None
+        self._replica: Pool | None = None
+        self._unreplicated: set[Connection] = set()
+
+    async def open(self, url: str | None = None) -> None:
+        """Make the pools and one first connection.
+
+        Args:
+            url: the address when it is not that of the options (an embedded server's).
+
+        Raises:
+            StoreUnavailableError: no connection could be made.
+        """
+        primary = url or self.options.url.get_secret_value()
+        self._primary = self._pool(primary)
+        if self.options.read_url is not None:
+            self._replica = self._pool(self.options.read_url.get_secret_value())
+        loop = asyncio.get_running_loop()
+        try:
+            for pool in filter(None, (self._primary, self._replica)):
+                pool.release(await pool.acquire(loop.time() + self.options.connect_timeout))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Let running calls end, then close every connection; a second call does nothing."""
+        pools, self._primary, self._replica = (self._primary, self._replica), None, None
+        for pool in filter(None, pools):
+            await pool.close(self.options.deadline)
+
+    def _pool(self, dsn: str) -> Pool:
+        where = shown(dsn)
+
+        async def connect() -> Connection:
+            try:
+                connection: Connection = await asyncpg.connect(**self.options.connect_arguments(dsn))
+            except Exception as error:
+                raise connect_failure(error, where) from self._cause(error)
+            connection.add_log_listener(self._hear)
+            return connection
+
+        return Pool(connect, self.options.pool_size, self.options.acquire_timeout, self.options.max_waiters)
+
+    def _hear(self, connection: Any, message: Any) -> None:
+        # A cancelled wait for a synchronous standby ends in success and this notice; its text follows the server's
+        # language, the name of the function does not.
+        if getattr(message, "server_source_function", None) == "SyncRepWaitForLSN":
+            self._unreplicated.add(connection)
+
+    def _cause(self, error: BaseException) -> BaseException | None:
+        return error if self.options.debug_driver_errors else None
+
+    @property
+    def primary(self) -> Pool:
+        """The pool of the primary; an error of focal's when the database is not open."""
+        if self._primary is None:
+            raise mapped(ConnectionError(), "the database is not open")
+        return self._primary
+
+    async def fetch(
+        self, method: str, sql: str, *args: Any, replica: bool = False, search: bool = False
+    ) -> list[Record]:
+        """Run a statement that only reads, and return its rows.
+
+        Repeated once, on a fresh connection, when the connection is lost.
+
+        Args:
+            method: the store's method, for errors.
+            sql: one statement.
+            args: its parameters.
+            replica: whether a replica may answer.
+            search: whether the statement needs the settings of an approximate vector search.
+
+        Raises:
+            StoreError: by ``errors.mapped``; never an OutcomeUnknownError.
+        """
+        pool = self._replica if replica and self._replica is not None else self.primary
+        if search and not self.options.keeps_session_state:
+            begin = "; ".join(
+                ["BEGIN", *(f"SET LOCAL {name} = '{value}'" for name, value in self.options.search_settings.items())]
+            )
+            return await self._run(
+                pool, method, _in_transaction(begin, lambda found: found.fetch(sql, *args)), repeat=True
+            )
+        return await self._run(pool, method, lambda connection: connection.fetch(sql, *args), repeat=True)
+
+    async def fetchrow(self, method: str, sql: str, *args: Any, replica: bool = False) -> Record | None:
+        """Run a statement that only reads, and return its first row or None; as ``fetch``."""
+        pool = self._replica if replica and self._replica is not None else self.primary
+        return await self._run(pool, method, lambda connection: connection.fetchrow(sql, *args), repeat=True)
+
+    async def write(self, method: str, sql: str, *args: Any, repeat: bool = False, bulk: bool = False) -> list[Record]:
+        """Run one writing statement in a transaction of its own, and return its rows.
+
+        Args:
+            method: the store's method, for errors.
+            sql: one statement.
+            args: its parameters.
+            repeat: whether a second run of the same statement changes nothing and answers alike, so that it may be
+                repeated once when the reply is lost.
+            bulk: whether it may take ``bulk_deadline``.
+
+        Raises:
+            OutcomeUnknownError: the reply was lost.
+            StoreError: by ``errors.mapped``; nothing was written.
+        """
+        if bulk:
+            return await self.transaction(method, lambda connection: connection.fetch(sql, *args), bulk=True)
+        return await self._run(
+            self.primary, method, lambda connection: connection.fetch(sql, *args), write=True, repeat=repeat
+        )
+
+    async def transaction(self, method: str, work: Work[T], *, bulk: bool = False, repeat: bool = False) -> T:
+        """Run several statements as one, and return what ``work`` returns.
+
+        ``work`` may run again: it is repeated as a whole when the server rolled it back because of another transaction.
+
+        Args:
+            method: the store's method, for errors.
+            work: runs statements on the connection it is given, and nothing else.
+            bulk: whether it may take ``bulk_deadline``.
+            repeat: as for ``write``.
+
+        Raises:
+            OutcomeUnknownError: the reply to COMMIT was lost.
+            StoreError: by ``errors.mapped``; nothing was written.
+        """
+        patience = self.options.bulk_deadline if bulk else self.options.deadline
+        begin = f"BEGIN; SET LOCAL statement_timeout = {max(1, int(patience * 950))}" if bulk else "BEGIN"
+        committing = _Flag()
+        return await self._run(
+            self.primary,
+            method,
+            _in_transaction(begin, work, committing),
+            write=True,
+            repeat=repeat,
+            patience=patience,
+            handed_over=committing,
+        )
+
+    async def _run(
+        self,
+        pool: Pool,
+        method: str,
+        work: Work[T],
+        *,
+        write: bool = False,
+        repeat: bool = False,
+        patience: float | None = None,
+        handed_over: _Flag | None = None,
+    ) -> T:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (self.options.deadline if patience is None else patience)
+        conflicts, repeats, fresh = 0, 1 if repeat else 0, False
+        while True:
+            connection = await pool.acquire(until, fresh=fresh)
+            # Cutting the connection ends whatever waits for it, also where the network is dead: asyncpg's own time-outs
+            # wait for a cancel request to arrive first.
+            timer = loop.call_at(until, connection.terminate)
+            try:
+                result = await work(connection)
+                if self._unreplicated and write:
+                    self._check_replicated(connection, method)
+                return result
+            except asyncio.CancelledError:
+                connection.terminate()
+                raise
+            except Exception as error:
+                late = loop.time() >= until
+                lost = late or connection.is_closed() or is_connection_loss(error)
+                if lost:
+                    connection.terminate()
+                if lost and not late and repeats:
+                    repeats, fresh = repeats - 1, True
+                elif is_retryable_conflict(error) and conflicts < _CONFLICT_REPEATS and not late:
+                    conflicts += 1
+                else:
+                    sent = write and (handed_over is None or handed_over.up)
+                    known = mapped(
+                        ConnectionError() if lost and not isinstance(error, OutcomeUnknownError) else error,
+                        method,
+                        handed_over=sent,
+                        deadline_passed=late,
+                    )
+                    if known is error:
+                        raise
+                    raise known from self._cause(error)
+            finally:
+                timer.cancel()
+                pool.release(connection)
+            if conflicts:
+                await asyncio.sleep(min(random.uniform(0.0, 0.01 * 2**conflicts), max(0.0, until - loop.time())))
+
+    def _check_replicated(self, connection: Connection, method: str) -> None:
+        if connection in self._unreplicated:
+            self._unreplicated.discard(connection)
+            raise OutcomeUnknownError(
+                f"{method}: written, but the wait for the synchronous standby was cut short",
+                code="not_replicated",
+                written=True,
+                hint="it is stored on the primary; check the standby",
+            )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many connections of the primary are idle and busy, and how many calls wait."""
+        return self.primary.counts
+
+    async def check_schema(self) -> None:
+        """Refuse a schema that is behind or ahead of this release.
+
+        Raises:
+            SchemaOutdatedError: with the command to run.
+        """
+        sql = f"SELECT version_num FROM {self.schema}.alembic_version"
+        try:
+            rows = await self.fetch("open", sql)
+        except SchemaOutdatedError:
+            rows = []
+        found = rows[0][0] if rows else None
+        if found == REVISIONS[-1]:
+            return
+        if found is None:
+            raise SchemaOutdatedError(f"the database has no schema {self.schema!r} of focal's", hint=SCHEMA_HINT)
+        if found in REVISIONS:
+            raise SchemaOutdatedError(
+                f"the schema {self.schema!r} is at {found}, this release needs {REVISIONS[-1]}", hint=SCHEMA_HINT
+            )
+        raise SchemaOutdatedError(
+            f"the schema {self.schema!r} is at {found}, which this release does not know",
+            hint="upgrade focal-postgres, or `focal db downgrade` with the release that wrote it",
+        )
+
+
+class _Flag:
+    """Whether the step after which a write may have happened was begun."""
+
+    def __init__(self) -> None:
+        self.up = False
+
+
+def _in_transaction(begin: str, work: Work[T], committing: _Flag | None = None) -> Work[T]:
+    async def run(connection: Connection) -> T:
+        if committing is not None:
+            committing.up = False
+        await connection.execute(begin)
+        try:
+            result = await work(connection)
+        except Exception:
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")
+            raise
+        if committing is not None:
+            committing.up = True
+        await connection.execute("COMMIT")
+        return result
+
+    return run
+
+
+def shown(dsn: str) -> str:
+    """Return host, port and database of an address, as they may stand in a message."""
+    parts = urlsplit(dsn)
+    return f"PostgreSQL at {parts.netloc.rpartition('@')[2] or 'the local socket'}{parts.path}"
+
+
+def values_of(records: Sequence[Record], column: str) -> list[Any]:
+    """Return one column of several rows."""
+    return [record[column] for record in records]

@@ -1,0 +1,52 @@
+"""The schema as SQLAlchemy Core tables: what the migrations build and what the stores' SQL relies on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import MetaData, Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
+
+from focal_postgres.schema import audit, config, memory, profile, sessions, spaces
+from focal_postgres.schema.columns import metadata
+from focal_postgres.schema.functions import AUDIT_FUNCTIONS, PROFILE_FUNCTIONS, REFUSE_CHANGE, create_function
+
+__all__ = ["create_statements", "create_table", "metadata", "metadata_for"]
+
+DOMAINS = (spaces, config, memory, audit, profile, sessions)
+
+
+def metadata_for(schema: str) -> MetaData:
+    """Return a copy of all tables in a schema; for Alembic of a host application and for comparisons."""
+    placed = MetaData()
+    for table in metadata.tables.values():
+        table.to_metadata(placed, schema=schema)
+    return placed
+
+
+def create_table(table: Table, schema: str) -> list[str]:
+    """Return the statements that create a table of ``metadata_for(schema)``, its indexes and triggers."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    indexes = sorted(table.indexes, key=lambda one: str(one.name))
+    statements: list[ExecutableDDLElement] = [CreateTable(table), *(CreateIndex(one) for one in indexes)]
+    then: Iterable[str] = table.info.get("then", ())
+    return [
+        *(str(one.compile(dialect=dialect)).strip() for one in statements),
+        *(one.format(table=table.fullname, schema=schema) for one in then),
+    ]
+
+
+def create_statements(schema: str) -> list[str]:
+    """Return everything a schema consists of, in order, each statement by itself."""
+    statements = [
+        f"CREATE SCHEMA IF NOT EXISTS {schema}",
+        "CREATE EXTENSION IF NOT EXISTS vector",
+        REFUSE_CHANGE.format(schema=schema),
+    ]
+    for table in metadata_for(schema).sorted_tables:
+        statements.extend(create_table(table, schema))
+    for functions in (AUDIT_FUNCTIONS, PROFILE_FUNCTIONS):
+        for signature, definition in functions.items():
+            statements.extend(one.format(schema=schema) for one in create_function(signature, definition))
+    return statements

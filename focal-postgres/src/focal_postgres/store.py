@@ -1,0 +1,337 @@
+"""What all PostgreSQL stores share: tenants, optimistic upserts, soft deletion, pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
+from uuid import UUID
+
+from focal_core.base import Versioned
+from focal_core.context import BackendContext
+from focal_core.errors import ConflictError, InvalidDataError, StaleVersionError
+from focal_core.gate import admit, ambiguous_tenant, require_tenant, same_content, stamp
+from focal_core.ids import NIL
+from focal_core.paging import Page, check_paging, cursor_scope, decode_cursor, encode_cursor
+from focal_core.store import Store
+from focal_postgres.database import Database, Record
+from focal_postgres.keyset import Key, beyond, parsed, scalar
+from focal_postgres.layout import Layout
+
+V = TypeVar("V", bound=Any)
+
+
+class PostgresStore(Store):
+    """Base of the stores.
+
+    Args:
+        database: where the rows are.
+        context: clock, isolation, limits, policies.
+    """
+
+    tables: ClassVar[tuple[str, ...]] = ()
+    """Names of the tables the store owns, in an order in which they can be emptied."""
+
+    def __init__(self, database: Database, context: BackendContext | None = None) -> None:
+        self.database = database
+        self.context = context or database.context
+        self.schema = database.schema
+        self._upserts: dict[str, str] = {}
+
+    @property
+    def cap(self) -> int:
+        """Rows of a list without a limit at most."""
+        return self.context.limits.unpaged_cap
+
+    def _tables(self) -> list[str]:
+        return list(dict.fromkeys(name for cls in type(self).__mro__ for name in vars(cls).get("tables", ())))
+
+    async def list_tenants(self, *, limit: int = 1000, after: str | None = None) -> Page[UUID]:
+        """Return the tenants; each table's index is skipped through, tenant by tenant."""
+        check_paging(limit, 0, after)
+        scope = cursor_scope(None, f"{self.port}.list_tenants")
+        start = None if after is None else parsed(decode_cursor(after, scope), [Key("tenant_id", "uuid")])[0]
+        # The smallest tenant beyond the last one, again and again: as many index probes as tenants, not rows.
+        nexts = " UNION ALL ".join(
+            f"(SELECT tenant_id FROM {self.schema}.{table} WHERE tenant_id > t.tenant_id ORDER BY tenant_id LIMIT 1)"
+            for table in self._tables()
+        )
+        seeds = " UNION ALL ".join(
+            f"(SELECT tenant_id FROM {self.schema}.{table} WHERE $1::uuid IS NULL OR tenant_id > $1"
+            " ORDER BY tenant_id LIMIT 1)"
+            for table in self._tables()
+        )
+        rows = await self.database.fetch(
+            "list_tenants",
+            f"WITH RECURSIVE t AS ((SELECT tenant_id FROM ({seeds}) s ORDER BY tenant_id LIMIT 1) UNION ALL"
+            f" SELECT (SELECT tenant_id FROM ({nexts}) n ORDER BY tenant_id LIMIT 1)"
+            " FROM t WHERE t.tenant_id IS NOT NULL)"
+            " SELECT tenant_id FROM t WHERE tenant_id IS NOT NULL LIMIT $2",
+            start,
+            limit + 1,
+        )
+        page = [row[0] for row in rows[:limit]]
+        return Page(page, encode_cursor(scope, [str(page[-1])]) if len(rows) > limit else None)
+
+    async def resolve_tenant(self, tenant_id: UUID | None, what: str, candidates: str, *args: Any) -> UUID:
+        """Return the tenant a call means; one that has no rows when it can mean none.
+
+        Args:
+            tenant_id: as given by the caller.
+            what: method name for the error.
+            candidates: a SELECT of the tenants a call without one could mean; looked at under trusting isolation only.
+            args: its parameters.
+
+        Raises:
+            TenantRequiredError: omitted under strict isolation, or ambiguous.
+        """
+        require_tenant(tenant_id, self.context, what)
+        if tenant_id is not None:
+            return tenant_id
+        found = await self.database.fetch(what, f"SELECT DISTINCT tenant_id FROM ({candidates}) c LIMIT 2", *args)
+        if len(found) > 1:
+            raise ambiguous_tenant(what)
+        return found[0][0] if found else NIL
+
+    async def page(
+        self,
+        method: str,
+        layout: Layout[V],
+        where: str,
+        args: Sequence[Any],
+        *,
+        order: Sequence[Key],
+        scope: str,
+        limit: int | None,
+        offset: int = 0,
+        after: str | None = None,
+    ) -> Page[V]:
+        """Return one page of rows.
+
+        Args:
+            method: the store's method.
+            layout: what is read; its table has the alias ``r``.
+            where: the condition, tenant included; its parameters are ``$1`` to ``$len(args)``.
+            args: its parameters.
+            order: the sort key, tie-break included.
+            scope: from ``paging.cursor_scope``.
+            limit: rows; None = all, up to ``limits.unpaged_cap``.
+            offset: rows left out at the start.
+            after: cursor of the previous page.
+
+        Raises:
+            InvalidDataError: limit, offset or cursor are wrong, or an unlimited list exceeds the cap (code
+                ``result_too_large``).
+        """
+        check_paging(limit, offset, after)
+        parameters = list(args)
+        if after is not None:
+            key = parsed(decode_cursor(after, scope), order)
+            where = f"({where}) AND {beyond(order, len(parameters) + 1)}"
+            parameters += key
+        wanted = self.cap if limit is None else limit
+        parameters += [wanted + 1, offset]
+        directions = ", ".join(f"{key.column} {'DESC' if key.descending else 'ASC'}" for key in order)
+        keys = ", ".join(f"{key.column} AS order_{at}" for at, key in enumerate(order))
+        rows = await self.database.fetch(
+            method,
+            f"SELECT {layout.select()}, {keys} FROM {layout.source(self.schema)} WHERE {where} ORDER BY {directions}"
+            f" LIMIT ${len(parameters) - 1} OFFSET ${len(parameters)}",
+            *parameters,
+            replica=True,
+        )
+        return self.as_page(rows, wanted, limit, scope, len(order), layout.load)
+
+    def as_page(
+        self,
+        rows: Sequence[Record],
+        wanted: int,
+        limit: int | None,
+        scope: str,
+        keys: int,
+        load: Callable[[Record], V],
+    ) -> Page[V]:
+        """Return the page that ``wanted + 1`` rows make, whose last ``keys`` columns are the sort key.
+
+        Raises:
+            InvalidDataError: an unlimited list exceeds the cap.
+        """
+        more = len(rows) > wanted
+        if more and limit is None:
+            raise InvalidDataError(
+                f"more than {self.cap} rows", code="result_too_large", hint="pass limit=... and follow the cursor"
+            )
+        shown = rows[:wanted]
+        cursor = encode_cursor(scope, [scalar(value) for value in tuple(shown[-1])[-keys:]]) if more else None
+        return Page(map(load, shown), cursor)
+
+    async def upsert(
+        self, method: str, layout: Layout[V], model: V, *, prepare: Callable[[V], None] | None = None
+    ) -> UUID:
+        """Insert or replace a versioned row by the rules of ``Versioned`` and of soft deletion: one statement.
+
+        The side table of its vector is written by the same statement, only when the vector differs. A unique key that
+        is taken is told by ``errors.CONSTRAINTS``.
+
+        Args:
+            method: the store's method.
+            layout: where it belongs.
+            model: what to store; its row_version, created_at and updated_at are advanced in place on success.
+            prepare: a last look at the row, which may refuse it.
+
+        Raises:
+            InvalidDataError: the model is invalid.
+            EmbeddingSpaceError: spaces are strict and the vector's is not registered.
+            StaleVersionError: row_version is given and is not the stored one.
+            ConflictError: the id is soft-deleted and this is no explicit revival.
+        """
+        row = admit(model, self.context.limits)
+        now = self.context.clock.now()
+        stamp(row, None, now)
+        expected, revival = row.row_version, "deleted_at" in row.model_fields_set
+        if prepare is not None:
+            prepare(row)
+        vector = layout.vector(row)
+        space = None
+        if vector is not None:
+            self.context.vector_policy.check(row.__dict__[f"{layout.vector_field}_model"], vector)
+            space = await self.database.spaces.id_of(row.__dict__[f"{layout.vector_field}_model"], len(vector))
+        values = layout.values(row, space)
+        values[layout.names.index("row_version")] = 1
+        parameters = [*values, expected, revival]
+        if layout.vectors is not None:
+            parameters.append(vector)
+        saved = await self.database.write(method, self._upsert_text(layout), *parameters, repeat=expected > 0)
+        if not saved:
+            stored = await self._refused(method, layout, row, expected, revival)
+            self.advance(model, stored)
+            return row.id  # type: ignore[no-any-return]
+        model.set_stored(row_version=saved[0]["row_version"], created_at=saved[0]["created_at"], updated_at=now)
+        return row.id  # type: ignore[no-any-return]
+
+    def _upsert_text(self, layout: Layout[Any]) -> str:
+        if layout.table not in self._upserts:
+            self._upserts[layout.table] = upsert_text(layout, self.schema)
+        return self._upserts[layout.table]
+
+    async def _refused(self, method: str, layout: Layout[V], row: V, expected: int, revival: bool) -> V:
+        """Return the stored row when a refused save wants what it holds already; else raise why it was refused."""
+        stored = await self.get_row(method, layout, row.tenant_id, row.id)
+        actual = 0 if stored is None else stored.row_version
+        name = type(row).__name__
+        if stored is not None and stored.deleted_at is not None and not (revival and expected == actual):
+            raise ConflictError(
+                f"{name} {row.id} is deleted",
+                code="deleted",
+                hint=f"to revive it, construct it with deleted_at=None and row_version={actual}",
+            )
+        # A repeat of a save whose reply was lost finds its own content: what it wants is so already.
+        if stored is not None and same_content(row, stored):
+            return stored
+        raise StaleVersionError(
+            f"{name} {row.id} has version {actual}, not {expected}", expected=expected, actual=actual
+        )
+
+    @staticmethod
+    def advance(model: Versioned, row: Any) -> None:
+        """Set on the caller's object what the store has decided."""
+        model.set_stored(row_version=row.row_version, created_at=row.created_at, updated_at=row.updated_at)
+
+    async def get_row(self, method: str, layout: Layout[V], tenant_id: UUID, id: UUID, extra: str = "") -> V | None:
+        """Return a stored row by its id, deleted or not, or None.
+
+        Args:
+            method: the store's method.
+            layout: what is read.
+            tenant_id: the owner.
+            id: the row.
+            extra: a further condition (``AND ...``) on the alias ``r``, without parameters.
+        """
+        record = await self.database.fetchrow(
+            method,
+            f"SELECT {layout.select()} FROM {layout.source(self.schema)} WHERE r.tenant_id = $1 AND r.id = $2 {extra}",
+            tenant_id,
+            id,
+        )
+        return None if record is None else layout.load(record)
+
+    async def soft_delete(self, method: str, layout: Layout[Any], tenant_id: UUID, id: UUID, extra: str = "") -> bool:
+        """Mark a live row deleted; False when it is absent or deleted already.
+
+        Args:
+            method: the store's method.
+            layout: where it is.
+            tenant_id: the owner.
+            id: the row.
+            extra: a further condition (``AND ...``) on the alias ``r``, without parameters.
+        """
+        rows = await self.database.write(
+            method,
+            f"UPDATE {self.schema}.{layout.table} r SET deleted_at = $3"
+            f" WHERE r.tenant_id = $1 AND r.id = $2 AND r.deleted_at IS NULL {extra} RETURNING 1",
+            tenant_id,
+            id,
+            self.context.clock.now(),
+        )
+        return bool(rows)
+
+    async def erase_tenant(self, tenant_id: UUID) -> int:
+        """Remove every row of the tenant, table by table in one transaction."""
+
+        async def work(connection: Any) -> int:
+            removed = 0
+            for table in self._tables():
+                status = await connection.execute(f"DELETE FROM {self.schema}.{table} WHERE tenant_id = $1", tenant_id)
+                removed += int(status.rpartition(" ")[2])
+            return removed
+
+        return await self.database.transaction("erase_tenant", work, bulk=True)
+
+
+def upsert_text(layout: Layout[Any], schema: str) -> str:
+    """Return the statement behind ``PostgresStore.upsert``.
+
+    Parameters: the values of the layout, then the expected row_version, whether this is an explicit revival, and the
+    vector where the layout has one. It returns ``row_version`` and ``created_at`` when the row was written.
+    """
+    count = len(layout.names)
+    expected, revival, vector = f"${count + 1}::bigint", f"${count + 2}::boolean", f"${count + 3}::float4[]"
+    kept = {"tenant_id", "id", "created_at", "row_version"}
+    changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in layout.names if name not in kept)
+    saved = (
+        f"INSERT INTO {schema}.{layout.table} AS t ({', '.join(layout.names)})"
+        f" SELECT {layout.parameters()} WHERE {expected} = 0 OR EXISTS (SELECT FROM {schema}.{layout.table} x"
+        f" WHERE x.tenant_id = $%TENANT% AND x.id = $%ID%)"
+        f" ON CONFLICT (tenant_id, id) DO UPDATE SET {changes}, row_version = t.row_version + 1"
+        f" WHERE CASE WHEN t.deleted_at IS NULL THEN {expected} IN (0, t.row_version)"
+        f" ELSE {revival} AND {expected} = t.row_version END"
+        f" RETURNING tenant_id, id, row_version, created_at"
+    )
+    saved = saved.replace("%TENANT%", str(layout.names.index("tenant_id") + 1))
+    saved = saved.replace("%ID%", str(layout.names.index("id") + 1))
+    if layout.vectors is None:
+        return saved
+    return f"WITH saved AS ({saved}), {vector_writes(layout, schema, 'saved', vector)} SELECT * FROM saved"
+
+
+def vector_writes(layout: Layout[Any], schema: str, saved: str, vector: str) -> str:
+    """Return the CTEs that keep the side table in step with rows another CTE has saved.
+
+    Args:
+        layout: of the parent; its parameters come first in the statement.
+        schema: the schema.
+        saved: name of the CTE that returns ``tenant_id`` and ``id`` of what was written.
+        vector: the parameter that holds the vector, cast to ``float4[]``.
+    """
+    side = f"{schema}.{layout.vectors}"
+    partition = "agent_id" if "agent_id" in layout.names and "group_id" not in layout.names else "group_id"
+    owner = f"${layout.names.index(partition) + 1}::{layout.types[layout.names.index(partition)]}"
+    space = f"${len(layout.names)}::integer"
+    return (
+        f"dropped AS (DELETE FROM {side} d USING {saved} s WHERE d.tenant_id = s.tenant_id AND d.id = s.id"
+        f" AND d.space_id IS DISTINCT FROM {space}),"
+        f" written AS (INSERT INTO {side} AS w (tenant_id, id, space_id, {partition}, embedding)"
+        f" SELECT s.tenant_id, s.id, {space}, {owner}, {vector}::vector FROM {saved} s WHERE {space} IS NOT NULL"
+        f" ON CONFLICT (tenant_id, id, space_id) DO UPDATE SET embedding = EXCLUDED.embedding,"
+        f" {partition} = EXCLUDED.{partition}"
+        f" WHERE (w.embedding, w.{partition}) IS DISTINCT FROM (EXCLUDED.embedding, EXCLUDED.{partition}))"
+    )
