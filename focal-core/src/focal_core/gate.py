@@ -21,6 +21,7 @@ from focal_core.values import canonical_json, check_identifier, thaw_json
 M = TypeVar("M", bound=FocalModel)
 S = TypeVar("S", bound=TenantScoped)
 _CLOCK_FIELDS = {"created_at", "updated_at", "recorded_at", "row_version", "deleted_at"}
+_UNSIZED = frozenset({bool, int, float, UUID, datetime, type(None)})
 E = TypeVar("E", bound=TolerantEnum)
 
 
@@ -31,17 +32,44 @@ def admit(model: M, limits: Limits) -> M:
         InvalidDataError: the model was changed into something invalid, or a part of it exceeds a limit
             (codes ``text_too_long``, ``document_too_large``, ``metadata_too_large``, ``too_many_items``).
     """
+    copied = revalidated(model)
+    check_sizes(copied, limits)
+    return copied
+
+
+def revalidated(model: M) -> M:
+    """Return a validated deep copy of a model, whatever its size.
+
+    Raises:
+        InvalidDataError: the model was changed into something invalid.
+    """
     try:
-        copied = validated_copy(model)
+        return validated_copy(model)
     except ValidationError as error:
         raise InvalidDataError.from_validation(error, type(model).__name__) from None
-    _check_sizes(copied, limits, type(model).__name__)
-    return copied
+
+
+def check_sizes(model: FocalModel, limits: Limits) -> None:
+    """Refuse a model any part of which exceeds a limit; a vector has a bound of its own.
+
+    Raises:
+        InvalidDataError: codes ``text_too_long``, ``document_too_large``, ``metadata_too_large``, ``too_many_items``.
+    """
+    _check_sizes(model, limits, type(model).__name__)
+
+
+def within_limits(length: int, limits: Limits) -> bool:
+    """Return whether no model whose JSON text has so many characters can exceed a limit, so that nobody need look."""
+    # A character has at most twelve bytes in canonical JSON, an item of a list at least two characters.
+    smallest = min(limits.text_chars, limits.document_bytes, limits.metadata_bytes)
+    return 12 * length <= smallest and length <= 2 * limits.list_items
 
 
 def _check_sizes(model: FocalModel, limits: Limits, path: str) -> None:
     for name, value in model.__dict__.items():
         kind = type(value)
+        if kind in _UNSIZED:
+            continue
         if kind is str:
             if len(value) > limits.text_chars:
                 raise InvalidDataError(f"{path}.{name} exceeds {limits.text_chars} characters", code="text_too_long")
@@ -160,6 +188,10 @@ def stamp(model: S, stored: S | None, now: datetime) -> None:
 
 def same_content(left: TenantScoped, right: TenantScoped) -> bool:
     """Return whether two rows agree in everything but times and version."""
-    # As canonical JSON: to Python, True equals 1 and 1 equals 1.0.
-    contents = [canonical_json(row.model_dump(mode="json", exclude=_CLOCK_FIELDS)) for row in (left, right)]
-    return contents[0] == contents[1]
+    return content(left) == content(right)
+
+
+def content(row: TenantScoped) -> bytes:
+    """Return everything of a row but times and version, as canonical JSON."""
+    # Compared as text, since to Python True equals 1 and 1 equals 1.0.
+    return canonical_json(row.model_dump(mode="json", exclude=_CLOCK_FIELDS))

@@ -91,6 +91,9 @@ def _text(minimum: int, maximum: int | None = None) -> Checked:
 
 def _identifier(maximum: int) -> Checked:
     def check(value: object) -> str:
+        # Nearly all of them: nothing to normalise, nothing to refuse.
+        if type(value) is str and len(value) <= maximum and value.isascii() and value.isprintable() and value.strip():
+            return value
         identifier = check_identifier(_string(value))
         if len(identifier) > maximum:
             raise _refuse("identifier_invalid", f"an identifier may have at most {maximum} characters")
@@ -116,7 +119,9 @@ Identifier500 = Annotated[str, _identifier(500)]
 Identifier1024 = Annotated[str, _identifier(1024)]
 """As Identifier, at most 1,024 characters."""
 
-UTCDateTime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+UTCDateTime = Annotated[
+    AwareDatetime, AfterValidator(lambda moment: moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+]
 """An aware datetime, normalised to UTC; a naive one is refused."""
 Confidence = Annotated[float, Field(ge=0.0, le=1.0)]
 """A degree from 0.0 to 1.0."""
@@ -128,7 +133,42 @@ def copy_json(value: object) -> JSON:
     Raises:
         PydanticCustomError: codes ``json_invalid`` and ``json_too_deep``; the path is in the message.
     """
-    return _copy_json(value, "$", 0)
+    try:
+        return _plain_copy(value, 0, False)
+    except _UncommonError:
+        return _copy_json(value, "$", 0)
+
+
+class _UncommonError(Exception):
+    """A value holds something that is not plainly JSON."""
+
+
+def _plain_copy(value: Any, depth: int, frozen: bool) -> JSON:
+    """Return what ``_copy_json`` returns for the plain types, at a third of its cost, and give up on all else.
+
+    Args:
+        value: what to copy.
+        depth: levels of nesting above it.
+        frozen: whether the copy is read-only, as ``freeze_json`` makes it.
+    """
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is float and math.isfinite(value):
+        return value
+    if depth < MAX_JSON_DEPTH:
+        if kind is dict or kind is MappingProxyType:
+            for key in value:
+                if type(key) is not str or not (key.isascii() or not _has_surrogate(key)):
+                    raise _UncommonError
+            copied = {
+                key: item if type(item) is str else _plain_copy(item, depth + 1, frozen) for key, item in value.items()
+            }
+            return MappingProxyType(copied) if frozen else copied
+        if kind is list or kind is tuple:
+            items = [item if type(item) is str else _plain_copy(item, depth + 1, frozen) for item in value]
+            return tuple(items) if frozen else items
+    raise _UncommonError
 
 
 def _copy_json(value: object, path: str, depth: int) -> JSON:
@@ -175,16 +215,22 @@ def _json_object(value: object) -> dict[str, JSON]:
 
 def freeze_json(value: JSON) -> JSON:
     """Return a JSON value with mappings made read-only and lists made tuples, at every depth."""
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind is str or kind is int or kind is float or value is None:
+        return value
+    if kind is dict or isinstance(value, Mapping):
         return MappingProxyType({key: freeze_json(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
-        return tuple(freeze_json(item) for item in value)
+        return tuple([freeze_json(item) for item in value])
     return value
 
 
 def thaw_json(value: JSON) -> JSON:
     """Return plain dicts and lists for what ``freeze_json`` made; a deep copy of anything else."""
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind is str or kind is int or kind is float or value is None:
+        return value
+    if kind is MappingProxyType or isinstance(value, Mapping):
         return {key: thaw_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [thaw_json(item) for item in value]
@@ -195,11 +241,25 @@ JSONValue = Annotated[Any, Checked(copy_json)]
 """Any JSON value; copied on validation."""
 JSONObject = Annotated[dict[str, Any], Checked(_json_object)]
 """A JSON object; copied on validation."""
-FrozenJSONValue = Annotated[Any, Checked(lambda value: freeze_json(copy_json(value))), PlainSerializer(thaw_json)]
+def _frozen_json(value: object) -> JSON:
+    try:
+        return _plain_copy(value, 0, True)
+    except _UncommonError:
+        return freeze_json(copy_json(value))
+
+
+def _frozen_json_object(value: object) -> Mapping[str, JSON]:
+    if not isinstance(value, Mapping):
+        raise PydanticCustomError("dict_type", "Input should be a valid dictionary")
+    frozen: Mapping[str, JSON] = _frozen_json(value)
+    return frozen
+
+
+FrozenJSONValue = Annotated[Any, Checked(_frozen_json), PlainSerializer(thaw_json)]
 """Any JSON value, read-only at every depth; dumped as plain lists and dicts."""
 FrozenJSONObject = Annotated[
     Mapping[str, Any],
-    Checked(lambda value: freeze_json(_json_object(value))),
+    Checked(_frozen_json_object),
     PlainSerializer(thaw_json),
 ]
 """A JSON object, read-only at every depth; dumped as plain lists and dicts."""

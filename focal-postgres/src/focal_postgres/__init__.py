@@ -1,4 +1,4 @@
 """focal-postgres: every store of focal on PostgreSQL with pgvector.
 
-This version registers no backend yet; see the README.
+The backend is found by its entry point, ``postgres``; see the README for its options.
 """

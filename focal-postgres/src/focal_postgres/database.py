@@ -155,6 +155,21 @@ class Database:
             self.primary, method, lambda connection: connection.fetch(sql, *args), write=True, repeat=repeat
         )
 
+    async def script(self, method: str, sql: str) -> str:
+        """Run several writing statements as one message and one transaction, and return the status of the last one.
+
+        Each sees what others committed before it began, as in ``transaction``, but for one round trip.
+
+        Args:
+            method: the store's method, for errors.
+            sql: the statements, without parameters: only ids and times, formatted from their types, stand in them.
+
+        Raises:
+            OutcomeUnknownError: the reply was lost.
+            StoreError: by ``errors.mapped``; nothing was written.
+        """
+        return await self._run(self.primary, method, lambda connection: connection.execute(sql), write=True)
+
     async def transaction(self, method: str, work: Work[T], *, bulk: bool = False, repeat: bool = False) -> T:
         """Run several statements as one, and return what ``work`` returns.
 

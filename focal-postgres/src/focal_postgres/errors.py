@@ -41,6 +41,19 @@ def register_constraints(constraints: Mapping[str, tuple[str, str]]) -> None:
     CONSTRAINTS.update(constraints)
 
 
+REFERENCES: dict[str, tuple[str, str]] = {}
+"""Foreign key -> (what is missing, code); each domain adds its own (``register_references``)."""
+
+
+def register_references(references: Mapping[str, tuple[str, str]]) -> None:
+    """Tell what a violation of each foreign key means.
+
+    Args:
+        references: name of the key -> (sentence, code of the ``InvalidDataError``).
+    """
+    REFERENCES.update(references)
+
+
 def is_retryable_conflict(error: BaseException) -> bool:
     """Return whether the server rolled a transaction back because of another one."""
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _RETRIED
@@ -107,6 +120,9 @@ def _by_state(
         constraint = getattr(error, "constraint_name", None) or ""
         said, code = CONSTRAINTS.get(constraint, ("a unique key is taken", "duplicate"))
         return DuplicateError(f"{method}: {said}", code=code, details={**details, "constraint": constraint})
+    if state == "23503" and (constraint := getattr(error, "constraint_name", None)) in REFERENCES:
+        said, code = REFERENCES[constraint]
+        return InvalidDataError(f"{method}: {said}", code=code, details={**details, "constraint": constraint})
     if state == APPEND_ONLY:
         return ImmutableRecordError(f"{method}: the record is append-only", details=details)
     if state in ("42P01", "42703", "3F000", "42883"):

@@ -30,7 +30,8 @@ class Key(NamedTuple):
 def scalar(value: Any) -> str | int:
     """Return a part of a sort key as a cursor holds it."""
     if isinstance(value, datetime):
-        return (value - _EPOCH) // _MICROSECOND
+        # The driver gives the end of time without its zone.
+        return (value.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
     return value if isinstance(value, int) else str(value)
 
 

@@ -204,7 +204,7 @@ def _column(name: str, field: str, info: FieldInfo) -> Column:
     checks = [*info.metadata, *inner]
     if annotation in _SCALARS or getattr(annotation, "__name__", "") == "AwareDatetime":
         kind = _SCALARS.get(annotation, "timestamptz")
-        return Column(name, field, kind, None, _aware if kind == "timestamptz" else None)
+        return Column(name, field, kind, None, aware if kind == "timestamptz" else None)
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return Column(name, field, "text", str, None)
     if annotation is IPvAnyAddress:
@@ -229,7 +229,8 @@ def _column(name: str, field: str, info: FieldInfo) -> Column:
     return Column(name, field, "jsonb", encode, jsonb.loads)
 
 
-def _aware(moment: datetime) -> datetime:
+def aware(moment: datetime) -> datetime:
+    """Return a timestamptz as it was read, in UTC."""
     # The end of time comes back without its zone.
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 

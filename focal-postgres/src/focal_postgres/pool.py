@@ -88,10 +88,11 @@ class Pool:
         self._connecting += 1
         try:
             connection = await self._connect()
-        finally:
+        except BaseException:
             self._connecting -= 1
-            if self._in_use < self._size:
-                self._invite()
+            self._invite()
+            raise
+        self._connecting -= 1
         self._busy.add(connection)
         return connection
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
 from focal_core.base import Versioned
@@ -18,6 +18,20 @@ from focal_postgres.keyset import Key, beyond, parsed, scalar
 from focal_postgres.layout import Layout
 
 V = TypeVar("V", bound=Any)
+V_co = TypeVar("V_co", covariant=True)
+
+
+class Rows(Protocol[V_co]):
+    """How rows are selected and read; every ``Layout`` is one."""
+
+    def select(self) -> str:
+        """Return the select list, on the alias ``r``."""
+
+    def source(self, schema: str) -> str:
+        """Return the FROM item."""
+
+    def load(self, record: Record) -> V_co:
+        """Return what a record holds."""
 
 
 class PostgresStore(Store):
@@ -95,7 +109,7 @@ class PostgresStore(Store):
     async def page(
         self,
         method: str,
-        layout: Layout[V],
+        layout: Rows[V],
         where: str,
         args: Sequence[Any],
         *,
@@ -287,8 +301,10 @@ class PostgresStore(Store):
         return await self.database.transaction("erase_tenant", work, bulk=True)
 
 
-def upsert_text(layout: Layout[Any], schema: str) -> str:
+def upsert_text(layout: Layout[Any], schema: str, extra: str = "") -> str:
     """Return the statement behind ``PostgresStore.upsert``.
+
+    ``extra`` is a further condition (``AND ...``) on the stored row, whose alias is ``t``.
 
     Parameters: the values of the layout, then the expected row_version, whether this is an explicit revival, and the
     vector where the layout has one. It returns ``row_version`` and ``created_at`` when the row was written.
@@ -303,7 +319,7 @@ def upsert_text(layout: Layout[Any], schema: str) -> str:
         f" WHERE x.tenant_id = $%TENANT% AND x.id = $%ID%)"
         f" ON CONFLICT (tenant_id, id) DO UPDATE SET {changes}, row_version = t.row_version + 1"
         f" WHERE CASE WHEN t.deleted_at IS NULL THEN {expected} IN (0, t.row_version)"
-        f" ELSE {revival} AND {expected} = t.row_version END"
+        f" ELSE {revival} AND {expected} = t.row_version END{extra}"
         f" RETURNING tenant_id, id, row_version, created_at"
     )
     saved = saved.replace("%TENANT%", str(layout.names.index("tenant_id") + 1))

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from focal_core.cli.output import print_error
 from focal_core.errors import FocalError
 
 COMMANDS: Mapping[str, str] = {
@@ -86,7 +87,5 @@ def main() -> None:
     try:
         get_command(app)()
     except FocalError as error:
-        typer.echo(f"error: {error}", err=True)
-        if error.hint:
-            typer.echo(f"hint: {error.hint}", err=True)
+        print_error(error)
         sys.exit(1)

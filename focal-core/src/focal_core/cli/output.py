@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 
+from focal_core.errors import FocalError
+
 WIDTH_WITHOUT_TERMINAL = 10_000
 
 
@@ -30,3 +32,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 def print_json(value: Any) -> None:
     """Print a value as indented JSON."""
     typer.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+def print_error(error: FocalError) -> None:
+    """Print an error and its remedy, apart from what the command prints."""
+    typer.echo(f"error: {error}", err=True)
+    if error.hint:
+        typer.echo(f"hint: {error.hint}", err=True)

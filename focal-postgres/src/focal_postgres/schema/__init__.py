@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import MetaData, Table
 from sqlalchemy.dialects import postgresql
@@ -26,14 +27,15 @@ def metadata_for(schema: str) -> MetaData:
 
 
 def create_table(table: Table, schema: str) -> list[str]:
-    """Return the statements that create a table of ``metadata_for(schema)``, its indexes and triggers."""
+    """Return the statements that create a table of ``metadata`` in a schema, its indexes and triggers."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     indexes = sorted(table.indexes, key=lambda one: str(one.name))
     statements: list[ExecutableDDLElement] = [CreateTable(table), *(CreateIndex(one) for one in indexes)]
+    placed: dict[str, Any] = {"schema_translate_map": {None: schema}, "render_schema_translate": True}
     then: Iterable[str] = table.info.get("then", ())
     return [
-        *(str(one.compile(dialect=dialect)).strip() for one in statements),
-        *(one.format(table=table.fullname, schema=schema) for one in then),
+        *(str(one.compile(dialect=dialect, **placed)).strip() for one in statements),
+        *(one.format(table=f"{schema}.{table.name}", schema=schema) for one in then),
     ]
 
 
@@ -44,7 +46,7 @@ def create_statements(schema: str) -> list[str]:
         "CREATE EXTENSION IF NOT EXISTS vector",
         REFUSE_CHANGE.format(schema=schema),
     ]
-    for table in metadata_for(schema).sorted_tables:
+    for table in metadata.sorted_tables:
         statements.extend(create_table(table, schema))
     for functions in (AUDIT_FUNCTIONS, PROFILE_FUNCTIONS):
         for signature, definition in functions.items():

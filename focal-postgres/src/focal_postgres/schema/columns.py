@@ -193,9 +193,9 @@ def foreign_key(
     )
 
 
-def index(table: str, name: str, *keys: Any, where: str | None = None) -> Index:
-    """Return an index led by the tenant; ``where`` makes it partial."""
-    return _index(f"ix_{table}_{name}", keys, where)
+def index(table: str, name: str, *keys: Any, where: str | None = None, include: tuple[str, ...] = ()) -> Index:
+    """Return an index led by the tenant; ``where`` makes it partial, ``include`` adds columns that are only read."""
+    return _index(f"ix_{table}_{name}", keys, where, include=include)
 
 
 def unique(table: str, name: str, *keys: Any, where: str | None = None) -> Index:
@@ -208,6 +208,10 @@ def inverted(table: str, column: str) -> Index:
     return Index(f"ix_{table}_{column}", column, postgresql_using="gin")
 
 
-def _index(name: str, keys: tuple[Any, ...], where: str | None, *, unique: bool = False) -> Index:
+def _index(
+    name: str, keys: tuple[Any, ...], where: str | None, *, unique: bool = False, include: tuple[str, ...] = ()
+) -> Index:
     condition = None if where is None else text(where)
-    return Index(name, "tenant_id", *keys, unique=unique, postgresql_where=condition)
+    return Index(
+        name, "tenant_id", *keys, unique=unique, postgresql_where=condition, postgresql_include=include or None
+    )

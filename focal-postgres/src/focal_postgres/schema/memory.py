@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Computed, Table, UniqueConstraint, text
+from sqlalchemy import Column, Table, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from focal_core.memory.models import Entity, Episode, Relationship
-from focal_postgres.schema.columns import columns_of, enum_checks, foreign_key, index, inverted, metadata, primary_key
+from focal_postgres.schema.columns import (
+    columns_of,
+    enum_checks,
+    foreign_key,
+    index,
+    inverted,
+    metadata,
+    primary_key,
+    text_type,
+)
 from focal_postgres.schema.spaces import space_column, space_constraints, vector_table
 
-_LIVE = "deleted_at IS NULL"
 _ENTITY_KEY = ("tenant_id", "group_id", "id")
+_WALKED = ("id", "relation_type", "valid_from", "valid_to")
 
 episodes = Table(
     "episodes",
     metadata,
     *columns_of(Episode, without=("embedding",)),
     space_column(),
-    # A tsvector holds at most 1 MiB; no 200,000 characters make a longer one.
-    Column("content_tsv", TSVECTOR, Computed("to_tsvector('simple', left(content, 200000))", persisted=True)),
+    # Made by the store (focal_postgres.memory.text): PostgreSQL folds and splits text as the server's locale says.
+    Column("content_folded", text_type(), nullable=False, server_default=text("''")),
+    Column("content_tsv", TSVECTOR, nullable=False, server_default=text("''")),
     primary_key("episodes"),
     *enum_checks("episodes", Episode),
     *space_constraints("episodes"),
@@ -39,6 +49,7 @@ entities = Table(
     primary_key("entities"),
     *space_constraints("entities"),
     UniqueConstraint(*_ENTITY_KEY, name="uq_entities_group_id_id"),
+    index("entities", "created_at", "group_id", "created_at", "id"),
     index("entities", "entity_type", "group_id", "entity_type", "created_at", "id"),
     index("entities", "name", "group_id", text("lower(name)")),
 )
@@ -60,6 +71,8 @@ relationships = Table(
         "valid_from",
         name="uq_relationships_edge",
     ),
-    index("relationships", "from_entity_id", "group_id", "from_entity_id"),
-    index("relationships", "to_entity_id", "group_id", "to_entity_id"),
+    index("relationships", "created_at", "group_id", "created_at", "id"),
+    # All that a walk looks at, so that it stays within the index.
+    index("relationships", "from_entity_id", "group_id", "from_entity_id", include=("to_entity_id", *_WALKED)),
+    index("relationships", "to_entity_id", "group_id", "to_entity_id", include=("from_entity_id", *_WALKED)),
 )

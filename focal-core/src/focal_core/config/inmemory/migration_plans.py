@@ -6,15 +6,13 @@ from typing import ClassVar
 from uuid import UUID
 
 from focal_core.base import validated_copy
-from focal_core.config.models import LEGAL_TRANSITIONS, MigrationPlan, MigrationPlanStatus
+from focal_core.config.checks import OVER, check_transition, plan_deployed
+from focal_core.config.models import MigrationPlan, MigrationPlanStatus
 from focal_core.config.store import MigrationPlanStore
 from focal_core.context import BackendContext
-from focal_core.errors import ConflictError
 from focal_core.inmemory.store import InMemoryStore
 from focal_core.inmemory.table import OrderedIndex, Table, micros
 from focal_core.paging import Page, cursor_scope
-
-_OVER = frozenset({MigrationPlanStatus.REJECTED, MigrationPlanStatus.SUPERSEDED})
 
 
 def _newest_first(plan: MigrationPlan) -> tuple[int, str]:
@@ -45,20 +43,15 @@ class InMemoryMigrationPlanStore(InMemoryStore, MigrationPlanStore):
         self, tenant_id: UUID, scenario_id: UUID, from_version: int, to_version: int
     ) -> MigrationPlan | None:
         for plan in self._plans_of_scenario.rows((tenant_id, scenario_id)):
-            if (plan.from_version, plan.to_version) == (from_version, to_version) and plan.status not in _OVER:
+            if (plan.from_version, plan.to_version) == (from_version, to_version) and plan.status not in OVER:
                 return validated_copy(plan)
         return None
 
     async def save_migration_plan(self, plan: MigrationPlan) -> UUID:
         def transition_is_legal(row: MigrationPlan) -> None:
             stored = self._plans.get(row.tenant_id, row.id)
-            if stored is None or row.status is stored.status or row.status in LEGAL_TRANSITIONS[stored.status]:
-                return
-            raise ConflictError(
-                f"migration plan {row.id} cannot go from {stored.status} to {row.status}",
-                code="plan_transition_illegal",
-                hint=f"it may go to: {', '.join(sorted(LEGAL_TRANSITIONS[stored.status])) or 'nothing else'}",
-            )
+            if stored is not None:
+                check_transition(row, stored.status)
 
         return self.upsert(self._plans, plan, transition_is_legal)
 
@@ -87,12 +80,10 @@ class InMemoryMigrationPlanStore(InMemoryStore, MigrationPlanStore):
     async def delete_migration_plan(self, tenant_id: UUID, plan_id: UUID) -> bool:
         plan = self._plans.get(tenant_id, plan_id)
         if plan is not None and plan.status is MigrationPlanStatus.DEPLOYED:
-            raise ConflictError(
-                f"migration plan {plan_id} is deployed", code="plan_deployed", hint="save it as superseded first"
-            )
+            raise plan_deployed(plan_id)
         return self.soft_delete(self._plans, tenant_id, plan_id)
 
     def planned_versions(self, tenant_id: UUID) -> set[tuple[UUID, int]]:
         """Return (scenario id, version) of every version that a plan still in force starts from or leads to."""
-        plans = [plan for plan in self._plans_of_tenant.rows(tenant_id) if plan.status not in _OVER]
+        plans = [plan for plan in self._plans_of_tenant.rows(tenant_id) if plan.status not in OVER]
         return {(plan.scenario_id, version) for plan in plans for version in (plan.from_version, plan.to_version)}

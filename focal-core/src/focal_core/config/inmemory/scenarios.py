@@ -7,12 +7,12 @@ from typing import ClassVar
 from uuid import UUID
 
 from focal_core.base import validated_copy
+from focal_core.config.checks import archive_differs, check_spaces
 from focal_core.config.inmemory.agents import InMemoryAgentStore, by_creation, of_agent
 from focal_core.config.inmemory.migration_plans import InMemoryMigrationPlanStore
 from focal_core.config.models import Scenario, ScenarioArchive
 from focal_core.config.store import ScenarioStore
 from focal_core.context import BackendContext
-from focal_core.errors import ConflictError
 from focal_core.gate import admit, moment, same_content
 from focal_core.inmemory.table import OrderedIndex, Table, VectorIndex
 from focal_core.paging import Page
@@ -59,14 +59,7 @@ class InMemoryScenarioStore(InMemoryAgentStore, InMemoryMigrationPlanStore, Scen
         return self.read(self._scenarios.get(tenant_id, scenario_id))
 
     async def save_scenario(self, scenario: Scenario) -> UUID:
-        return self.upsert(self._scenarios, scenario, self._check_spaces)
-
-    def _check_spaces(self, row: Scenario) -> None:
-        policy = self.context.vector_policy
-        policy.check(row.entry_embedding_model, row.entry_embedding)
-        for step in row.steps:
-            for way in step.transitions:
-                policy.check(way.condition_embedding_model, way.condition_embedding)
+        return self.upsert(self._scenarios, scenario, lambda row: check_spaces(row, self.context.vector_policy))
 
     async def delete_scenario(self, tenant_id: UUID, scenario_id: UUID) -> bool:
         return self.delete_visible(self._scenarios, tenant_id, scenario_id)
@@ -106,11 +99,7 @@ class InMemoryScenarioStore(InMemoryAgentStore, InMemoryMigrationPlanStore, Scen
                 )
             )
         elif not same_content(stored.scenario_data, row):
-            raise ConflictError(
-                f"version {row.version} of scenario {row.id} is archived with other content",
-                code="archive_differs",
-                hint="count the scenario's version on and archive that",
-            )
+            raise archive_differs(row)
         return row.version
 
     async def get_archived_scenario(self, tenant_id: UUID, scenario_id: UUID, version: int) -> ScenarioArchive | None:

@@ -1,0 +1,29 @@
+"""Real servers for tests: an address from the environment, else a container, else embedded binaries.
+
+A server that is needed and missing is a failure where ``FOCAL_REQUIRE`` names the service (comma separated, such as
+``postgres,redis``) or ``CI`` is true; elsewhere it skips the test and says what to do.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import pytest
+
+
+class ServerMissing(Exception):
+    """No way to a server led to one; the message names each way and why it failed."""
+
+
+def missing(service: str, reason: str) -> NoReturn:
+    """Fail or skip the running test for want of a service.
+
+    Args:
+        service: as ``FOCAL_REQUIRE`` names it.
+        reason: what was tried and what would help.
+    """
+    required = {name.strip() for name in os.environ.get("FOCAL_REQUIRE", "").split(",")}
+    if service in required or os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(f"{service} is required here and missing: {reason}", pytrace=False)
+    pytest.skip(f"{service} is missing: {reason}")
