@@ -16,6 +16,8 @@ nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 PACKAGES = ["focal-core", "focal-testkit", "focal-postgres", "focal-redis", "focal-providers"]
+EXTRAS = {"focal-postgres": "[embedded]"}
+"""Package -> the extras that development needs."""
 SOURCES = [f"{package}/src" for package in PACKAGES]
 PYTHONS = ["3.11", "3.12", "3.13"]
 REFERENCE = {
@@ -32,7 +34,7 @@ REFERENCE = {
 
 def _install(session: nox.Session, *tools: str) -> None:
     """Install our packages, editable and pinned, with the tools a session needs."""
-    editable = [argument for package in PACKAGES for argument in ("-e", f"./{package}")]
+    editable = [argument for package in PACKAGES for argument in ("-e", f"./{package}{EXTRAS.get(package, '')}")]
     session.install(*editable, *tools, "-c", str(_versions(session)))
 
 
@@ -53,18 +55,25 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run every test that needs no server, then lint and types."""
+    """Run every test that needs no server, then those on real servers, lint and types."""
+    session.notify("integration")
     session.notify("lint")
     session.notify("types")
     _install(session, "pytest-xdist", "build", "hatchling")
-    session.run("pytest", "-n", "auto", *session.posargs)
+    session.run("pytest", "-n", "auto", "--ignore", "tests/integration", *session.posargs)
 
 
 @nox.session
 def integration(session: nox.Session) -> None:
-    """Run the installed command end to end; tests on real servers join with the backends that need them."""
-    _install(session)
-    session.run("pytest", "tests/integration", *session.posargs)
+    """Run every contract and acceptance test on real servers; nothing needs to be installed or started beforehand.
+
+    Servers come from FOCAL_TEST_POSTGRES_URL, Docker, or the embedded binaries; a missing one is a failure here.
+    """
+    _install(session, "pytest-xdist")
+    session.run(
+        *("pytest", "-n", "auto", "--dist", "loadscope", "tests/integration", *session.posargs),
+        env={"FOCAL_REQUIRE": "postgres"},
+    )
 
 
 @nox.session
@@ -127,7 +136,8 @@ def lock(session: nox.Session) -> None:
     session.install("uv")
     requirements = Path(session.create_tmp()) / "requirements.in"
     tools = ["nox", "ruff", "mypy", "import-linter", "pytest-xdist", "build", "hatchling"]
-    requirements.write_text("\n".join([*(f"{ROOT / package}" for package in PACKAGES), *tools]), encoding="utf-8")
+    packages = [f"{ROOT / package}{EXTRAS.get(package, '')}" for package in PACKAGES]
+    requirements.write_text("\n".join([*packages, *tools]), encoding="utf-8")
     session.run(
         *("uv", "pip", "compile", str(requirements), "--universal", "--generate-hashes", "--no-annotate"),
         *("--no-header", "--no-emit-index-url", "--python-version", "3.11", "-o", "constraints.txt"),

@@ -128,12 +128,12 @@ CREATE TABLE focal.entities (
     embedding_space_id integer,
     CONSTRAINT ck_entities_embedding_space CHECK (((embedding_model IS NULL) = (embedding_space_id IS NULL))),
     CONSTRAINT fk_entities_embedding_space_id FOREIGN KEY (embedding_space_id) REFERENCES focal.embedding_spaces(id),
-    CONSTRAINT pk_entities PRIMARY KEY (tenant_id, id),
-    CONSTRAINT uq_entities_group_id_id UNIQUE (tenant_id, group_id, id)
+    CONSTRAINT pk_entities PRIMARY KEY (tenant_id, id)
 );
 CREATE INDEX ix_entities_created_at ON focal.entities USING btree (tenant_id, group_id, created_at, id);
 CREATE INDEX ix_entities_entity_type ON focal.entities USING btree (tenant_id, group_id, entity_type, created_at, id);
 CREATE INDEX ix_entities_name ON focal.entities USING btree (tenant_id, group_id, lower(name));
+CREATE UNIQUE INDEX uq_entities_group_id_id ON focal.entities USING btree (tenant_id, group_id, id);
 
 CREATE TABLE focal.entity_vectors (
     tenant_id uuid NOT NULL,
@@ -145,8 +145,8 @@ CREATE TABLE focal.entity_vectors (
     CONSTRAINT fk_entity_vectors_space_id FOREIGN KEY (space_id) REFERENCES focal.embedding_spaces(id),
     CONSTRAINT pk_entity_vectors PRIMARY KEY (tenant_id, id, space_id)
 ) WITH (toast_tuple_target=8160);
-CREATE INDEX hnsw_entity_vectors_1 ON focal.entity_vectors USING hnsw (((embedding)::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 1);
-CREATE INDEX hnsw_entity_vectors_2 ON focal.entity_vectors USING hnsw (((embedding)::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 2);
+CREATE INDEX hnsw_entity_vectors_1 ON focal.entity_vectors USING hnsw (((l2_normalize(embedding))::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 1);
+CREATE INDEX hnsw_entity_vectors_2 ON focal.entity_vectors USING hnsw (((l2_normalize(embedding))::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 2);
 CREATE INDEX ix_entity_vectors_group_id ON focal.entity_vectors USING btree (tenant_id, group_id, space_id);
 
 CREATE TABLE focal.episode_vectors (
@@ -159,8 +159,8 @@ CREATE TABLE focal.episode_vectors (
     CONSTRAINT fk_episode_vectors_space_id FOREIGN KEY (space_id) REFERENCES focal.embedding_spaces(id),
     CONSTRAINT pk_episode_vectors PRIMARY KEY (tenant_id, id, space_id)
 ) WITH (toast_tuple_target=8160);
-CREATE INDEX hnsw_episode_vectors_1 ON focal.episode_vectors USING hnsw (((embedding)::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 1);
-CREATE INDEX hnsw_episode_vectors_2 ON focal.episode_vectors USING hnsw (((embedding)::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 2);
+CREATE INDEX hnsw_episode_vectors_1 ON focal.episode_vectors USING hnsw (((l2_normalize(embedding))::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 1);
+CREATE INDEX hnsw_episode_vectors_2 ON focal.episode_vectors USING hnsw (((l2_normalize(embedding))::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 2);
 CREATE INDEX ix_episode_vectors_group_id ON focal.episode_vectors USING btree (tenant_id, group_id, space_id);
 
 CREATE TABLE focal.episodes (
@@ -376,8 +376,8 @@ CREATE TABLE focal.rule_vectors (
     CONSTRAINT fk_rule_vectors_space_id FOREIGN KEY (space_id) REFERENCES focal.embedding_spaces(id),
     CONSTRAINT pk_rule_vectors PRIMARY KEY (tenant_id, id, space_id)
 ) WITH (toast_tuple_target=8160);
-CREATE INDEX hnsw_rule_vectors_1 ON focal.rule_vectors USING hnsw (((embedding)::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 1);
-CREATE INDEX hnsw_rule_vectors_2 ON focal.rule_vectors USING hnsw (((embedding)::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 2);
+CREATE INDEX hnsw_rule_vectors_1 ON focal.rule_vectors USING hnsw (((l2_normalize(embedding))::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 1);
+CREATE INDEX hnsw_rule_vectors_2 ON focal.rule_vectors USING hnsw (((l2_normalize(embedding))::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 2);
 CREATE INDEX ix_rule_vectors_agent_id ON focal.rule_vectors USING btree (tenant_id, agent_id, space_id);
 
 CREATE TABLE focal.rules (
@@ -462,8 +462,8 @@ CREATE TABLE focal.scenario_vectors (
     CONSTRAINT fk_scenario_vectors_space_id FOREIGN KEY (space_id) REFERENCES focal.embedding_spaces(id),
     CONSTRAINT pk_scenario_vectors PRIMARY KEY (tenant_id, id, space_id)
 ) WITH (toast_tuple_target=8160);
-CREATE INDEX hnsw_scenario_vectors_1 ON focal.scenario_vectors USING hnsw (((embedding)::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 1);
-CREATE INDEX hnsw_scenario_vectors_2 ON focal.scenario_vectors USING hnsw (((embedding)::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 2);
+CREATE INDEX hnsw_scenario_vectors_1 ON focal.scenario_vectors USING hnsw (((l2_normalize(embedding))::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 1);
+CREATE INDEX hnsw_scenario_vectors_2 ON focal.scenario_vectors USING hnsw (((l2_normalize(embedding))::halfvec(1536)) halfvec_cosine_ops) WHERE (space_id = 2);
 CREATE INDEX ix_scenario_vectors_agent_id ON focal.scenario_vectors USING btree (tenant_id, agent_id, space_id);
 
 CREATE TABLE focal.scenarios (

@@ -49,7 +49,8 @@ def test_wrappers_are_applied_in_order_of_plugin_name(install: Any) -> None:
 
     assert [outer.name, outer.inner.name] == ["hooks_zeta", "hooks_acme"]
     assert outer.inner.inner is store
-    assert [one.qualified for one in load_hooks().loaded] == ["acme@acme", "zeta@zeta"]
+    installed = [one.qualified for one in load_hooks().loaded if not one.distribution.startswith("focal-")]
+    assert installed == ["acme@acme", "zeta@zeta"]
 
 
 def test_a_hook_that_returns_none_leaves_the_store(install: Any) -> None:

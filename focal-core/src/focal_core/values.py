@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from types import MappingProxyType
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -37,17 +37,27 @@ def _refuse(code: str, message: str) -> PydanticCustomError:
     return PydanticCustomError(f"focal.{code}", message.replace("{", "(").replace("}", ")"))
 
 
+STORED = "focal_stored"
+"""Key of ``Checked.stored`` in the metadata of a core schema."""
+
+
 @dataclass(frozen=True)
 class Checked:
     """Annotation: validate with one function alone, serialize by the value's own type.
 
     pydantic's ``PlainValidator`` also wraps serialization in a Python call and warns for tuples in JSON mode.
+
+    Attributes:
+        check: returns the value as it is kept, or raises.
+        stored: type of the core schema that is left to validate in JSON made from checked values; None = the check.
     """
 
     check: Callable[[Any], Any]
+    stored: Literal["str", "any", "dict"] | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.check)
+        metadata = None if self.stored is None else {STORED: {"type": self.stored}}
+        return core_schema.no_info_plain_validator_function(self.check, metadata=metadata)
 
 
 def _has_surrogate(text: str) -> bool:
@@ -86,7 +96,7 @@ def _text(minimum: int, maximum: int | None = None) -> Checked:
             raise _refuse("text_too_long", f"text may have at most {maximum} characters")
         return text
 
-    return Checked(check)
+    return Checked(check, "str")
 
 
 def _identifier(maximum: int) -> Checked:
@@ -99,7 +109,7 @@ def _identifier(maximum: int) -> Checked:
             raise _refuse("identifier_invalid", f"an identifier may have at most {maximum} characters")
         return identifier
 
-    return Checked(check)
+    return Checked(check, "str")
 
 
 Text = Annotated[str, _text(0)]
@@ -237,10 +247,12 @@ def thaw_json(value: JSON) -> JSON:
     return value
 
 
-JSONValue = Annotated[Any, Checked(copy_json)]
+JSONValue = Annotated[Any, Checked(copy_json, "any")]
 """Any JSON value; copied on validation."""
-JSONObject = Annotated[dict[str, Any], Checked(_json_object)]
+JSONObject = Annotated[dict[str, Any], Checked(_json_object, "dict")]
 """A JSON object; copied on validation."""
+
+
 def _frozen_json(value: object) -> JSON:
     try:
         return _plain_copy(value, 0, True)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from focal_core.context import BackendContext
-from focal_core.errors import OutcomeUnknownError, SchemaOutdatedError
+from focal_core.errors import OutcomeUnknownError, SchemaOutdatedError, StoreUnavailableError
+from focal_postgres.arrays import introduce
 from focal_postgres.errors import SCHEMA_HINT, connect_failure, is_connection_loss, is_retryable_conflict, mapped
 from focal_postgres.pool import Connection, Pool
 from focal_postgres.revisions import REVISIONS
@@ -81,7 +82,11 @@ class Database:
                 connection: Connection = await asyncpg.connect(**self.options.connect_arguments(dsn))
             except Exception as error:
                 raise connect_failure(error, where) from self._cause(error)
+            introduce(connection)
             connection.add_log_listener(self._hear)
+            # The driver leaves a COPY asleep that waits to write when its connection is lost.
+            protocol = connection._protocol
+            connection.add_termination_listener(lambda _: protocol.resume_writing())
             return connection
 
         return Pool(connect, self.options.pool_size, self.options.acquire_timeout, self.options.max_waiters)
@@ -103,7 +108,7 @@ class Database:
         return self._primary
 
     async def fetch(
-        self, method: str, sql: str, *args: Any, replica: bool = False, search: bool = False
+        self, method: str, sql: str, *args: Any, replica: bool = False, search: bool = False, settles: bool = False
     ) -> list[Record]:
         """Run a statement that only reads, and return its rows.
 
@@ -115,9 +120,10 @@ class Database:
             args: its parameters.
             replica: whether a replica may answer.
             search: whether the statement needs the settings of an approximate vector search.
+            settles: whether it finds out what became of a write: as long as it has not, the write may have happened.
 
         Raises:
-            StoreError: by ``errors.mapped``; never an OutcomeUnknownError.
+            StoreError: by ``errors.mapped``; an OutcomeUnknownError only where ``settles``.
         """
         pool = self._replica if replica and self._replica is not None else self.primary
         if search and not self.options.keeps_session_state:
@@ -127,12 +133,18 @@ class Database:
             return await self._run(
                 pool, method, _in_transaction(begin, lambda found: found.fetch(sql, *args)), repeat=True
             )
-        return await self._run(pool, method, lambda connection: connection.fetch(sql, *args), repeat=True)
+        return await self._run(
+            pool, method, lambda connection: connection.fetch(sql, *args), repeat=True, doubt=settles
+        )
 
-    async def fetchrow(self, method: str, sql: str, *args: Any, replica: bool = False) -> Record | None:
+    async def fetchrow(
+        self, method: str, sql: str, *args: Any, replica: bool = False, settles: bool = False
+    ) -> Record | None:
         """Run a statement that only reads, and return its first row or None; as ``fetch``."""
         pool = self._replica if replica and self._replica is not None else self.primary
-        return await self._run(pool, method, lambda connection: connection.fetchrow(sql, *args), repeat=True)
+        return await self._run(
+            pool, method, lambda connection: connection.fetchrow(sql, *args), repeat=True, doubt=settles
+        )
 
     async def write(self, method: str, sql: str, *args: Any, repeat: bool = False, bulk: bool = False) -> list[Record]:
         """Run one writing statement in a transaction of its own, and return its rows.
@@ -208,12 +220,18 @@ class Database:
         repeat: bool = False,
         patience: float | None = None,
         handed_over: _Flag | None = None,
+        doubt: bool = False,
     ) -> T:
         loop = asyncio.get_running_loop()
         until = loop.time() + (self.options.deadline if patience is None else patience)
         conflicts, repeats, fresh = 0, 1 if repeat else 0, False
         while True:
-            connection = await pool.acquire(until, fresh=fresh)
+            try:
+                connection = await pool.acquire(until, fresh=fresh)
+            except StoreUnavailableError as error:
+                if doubt:
+                    raise _in_doubt(error, method, repeat) from self._cause(error)
+                raise
             # Cutting the connection ends whatever waits for it, also where the network is dead: asyncpg's own time-outs
             # wait for a cancel request to arrive first.
             timer = loop.call_at(until, connection.terminate)
@@ -230,30 +248,32 @@ class Database:
                 lost = late or connection.is_closed() or is_connection_loss(error)
                 if lost:
                     connection.terminate()
+                sent = write and (handed_over is None or handed_over.up)
                 if lost and not late and repeats:
-                    repeats, fresh = repeats - 1, True
+                    repeats, fresh, doubt = repeats - 1, True, doubt or sent
                 elif is_retryable_conflict(error) and conflicts < _CONFLICT_REPEATS and not late:
                     conflicts += 1
                 else:
-                    sent = write and (handed_over is None or handed_over.up)
                     known = mapped(
                         ConnectionError() if lost and not isinstance(error, OutcomeUnknownError) else error,
                         method,
                         handed_over=sent,
                         deadline_passed=late,
                     )
+                    if isinstance(known, StoreUnavailableError) and (doubt or isinstance(known, OutcomeUnknownError)):
+                        known = _in_doubt(known, method, repeat)
                     if known is error:
                         raise
                     raise known from self._cause(error)
             finally:
                 timer.cancel()
+                self._unreplicated.discard(connection)
                 pool.release(connection)
             if conflicts:
                 await asyncio.sleep(min(random.uniform(0.0, 0.01 * 2**conflicts), max(0.0, until - loop.time())))
 
     def _check_replicated(self, connection: Connection, method: str) -> None:
         if connection in self._unreplicated:
-            self._unreplicated.discard(connection)
             raise OutcomeUnknownError(
                 f"{method}: written, but the wait for the synchronous standby was cut short",
                 code="not_replicated",
@@ -290,6 +310,19 @@ class Database:
             f"the schema {self.schema!r} is at {found}, which this release does not know",
             hint="upgrade focal-postgres, or `focal db downgrade` with the release that wrote it",
         )
+
+
+def _in_doubt(error: StoreUnavailableError, method: str, repeat: bool) -> OutcomeUnknownError:
+    """Return the error of a write that may have taken effect, from the one that kept us from knowing."""
+    if not isinstance(error, OutcomeUnknownError):
+        error = OutcomeUnknownError(
+            f"{method}: {error}; an earlier try of the write may have taken effect",
+            code=error.code,
+            hint="read it back to see whether it was written",
+            details=error.details,
+        )
+    error.retryable = repeat
+    return error
 
 
 class _Flag:

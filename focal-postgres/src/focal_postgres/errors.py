@@ -60,13 +60,15 @@ def is_retryable_conflict(error: BaseException) -> bool:
 
 
 def is_connection_loss(error: BaseException) -> bool:
-    """Return whether the connection is gone, whatever class says so."""
+    """Return whether the connection is gone, whatever class says so.
+
+    asyncpg's ``InterfaceError`` stands for a closed connection as well as for a wrong number of arguments; the
+    connection itself tells which.
+    """
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state.startswith("08") or state in ("57P01", "57P02", "57P03")
-    if isinstance(error, OSError | asyncpg.InternalClientError):
-        return True
-    return isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
+    return isinstance(error, OSError | asyncpg.InternalClientError)
 
 
 def mapped(error: Exception, method: str, *, handed_over: bool = False, deadline_passed: bool = False) -> FocalError:
@@ -131,7 +133,7 @@ def _by_state(
         return StoreError(
             f"{method}: the database user lacks a right",
             code="permission_denied",
-            hint="grant the run-time role its rights (`focal db upgrade` as the owner, then the grants of the docs)",
+            hint="as the owner, run what `focal db sql --grants ROLE` prints",
             details=details,
         )
     if state == "25006":

@@ -16,7 +16,7 @@ from uuid import UUID
 from focal_core.errors import ConfigurationError, FocalError, StoreError, StoreUnavailableError
 from focal_postgres.migrations.session import MigrationSession, connected
 from focal_postgres.settings import PostgresOptions
-from focal_postgres.spaces import VECTOR_TABLES, Spaces, has_iterative_scans, index_name
+from focal_postgres.spaces import VECTOR_TABLES, Spaces, has_iterative_scans, index_name, indexed
 from focal_postgres.vector import SMALL_SHARE
 
 MAX_INDEXED = {"halfvec": 4_000, "vector": 2_000}
@@ -153,7 +153,7 @@ async def create_index(
             await _build(
                 session,
                 f"CREATE INDEX CONCURRENTLY {name} ON {session.schema}.{table}"
-                f" USING hnsw ((embedding::{storage}({dims})) {storage}_cosine_ops) WHERE {condition}",
+                f" USING hnsw (({indexed('embedding', storage, dims)}) {storage}_cosine_ops) WHERE {condition}",
                 progress,
             )
             found = await _state(session, name)

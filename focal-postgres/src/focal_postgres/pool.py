@@ -7,7 +7,7 @@ and waits for the network when a call is cancelled. Here a connection is either 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
@@ -39,7 +39,8 @@ class Pool:
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
         self._connecting = 0
-        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
+        # In order; those whose call has ended are taken out at once, so that they neither count nor pile up.
+        self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
         self._closed = False
         self._drained = asyncio.Event()
 
@@ -77,20 +78,25 @@ class Pool:
                 self._busy.add(connection)
                 return connection
         if self._in_use < self._size:
-            return await self._open()
+            return await self._open(until)
         return await self._wait(until)
 
     @property
     def _in_use(self) -> int:
         return len(self._idle) + len(self._busy) + self._connecting
 
-    async def _open(self) -> Connection:
+    async def _open(self, until: float) -> Connection:
         self._connecting += 1
         try:
-            connection = await self._connect()
-        except BaseException:
+            async with asyncio.timeout_at(until):
+                connection = await self._connect()
+        except BaseException as error:
             self._connecting -= 1
             self._invite()
+            if isinstance(error, TimeoutError):
+                raise StoreUnavailableError(
+                    "no connection could be made in time", code="connect_failed", hint="is the server up and reachable?"
+                ) from None
             raise
         self._connecting -= 1
         self._busy.add(connection)
@@ -102,7 +108,7 @@ class Pool:
                 f"{len(self._waiters)} calls wait for a connection already", code="overloaded", hint="slow down"
             )
         turn: asyncio.Future[Connection | None] = self._loop.create_future()
-        self._waiters.append(turn)
+        self._waiters[turn] = None
         timer = self._loop.call_at(min(until, self._loop.time() + self._acquire_timeout), _time_out, turn)
         try:
             connection = await turn
@@ -112,10 +118,11 @@ class Pool:
             raise
         finally:
             timer.cancel()
+            self._waiters.pop(turn, None)
         if connection is None:
             # The slot was counted for us when we were invited.
             self._connecting -= 1
-            return await self._open()
+            return await self._open(until)
         return connection
 
     def release(self, connection: Connection) -> None:
@@ -131,7 +138,7 @@ class Pool:
 
     def _hand_over(self, connection: Connection) -> None:
         while self._waiters:
-            turn = self._waiters.popleft()
+            turn, _ = self._waiters.popitem(last=False)
             if not turn.done():
                 turn.set_result(connection)
                 return
@@ -141,7 +148,7 @@ class Pool:
     def _invite(self) -> None:
         """Let the first waiter open a connection of its own."""
         while self._waiters and not self._closed:
-            turn = self._waiters.popleft()
+            turn, _ = self._waiters.popitem(last=False)
             if not turn.done():
                 self._connecting += 1
                 turn.set_result(None)

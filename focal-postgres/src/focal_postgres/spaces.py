@@ -33,6 +33,19 @@ def index_name(table: str, space_id: int, tenant_id: UUID | None = None) -> str:
     return f"hnsw_{table}_{space_id}" + ("" if tenant_id is None else f"_{tenant_id.hex}")
 
 
+def indexed(column: str, storage: str, dims: int) -> str:
+    """Return the expression that is indexed, and by which a search must order for its index to be used.
+
+    Of length 1, since half precision neither holds what is above 65,504 nor much of what is far below 1.
+
+    Args:
+        column: the vector.
+        storage: ``halfvec`` or ``vector``.
+        dims: its length.
+    """
+    return f"l2_normalize({column})::{storage}({dims})"
+
+
 class KnownIndex(NamedTuple):
     """A valid HNSW index.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from focal_core.base import Versioned
@@ -34,6 +34,22 @@ class Rows(Protocol[V_co]):
         """Return what a record holds."""
 
 
+class Prepared(NamedTuple, Generic[V]):
+    """A row that is about to be saved.
+
+    Attributes:
+        row: as it will be stored.
+        parameters: of ``upsert_text``.
+        expected: its row_version as given.
+        revival: whether it may revive a deleted row.
+    """
+
+    row: V
+    parameters: list[Any]
+    expected: int
+    revival: bool
+
+
 class PostgresStore(Store):
     """Base of the stores.
 
@@ -42,6 +58,7 @@ class PostgresStore(Store):
         context: clock, isolation, limits, policies.
     """
 
+    capabilities: ClassVar[frozenset[str]] = frozenset({"durable"})
     tables: ClassVar[tuple[str, ...]] = ()
     """Names of the tables the store owns, in an order in which they can be emptied."""
 
@@ -198,9 +215,18 @@ class PostgresStore(Store):
             StaleVersionError: row_version is given and is not the stored one.
             ConflictError: the id is soft-deleted and this is no explicit revival.
         """
+        one = await self.prepared(layout, model, prepare)
+        saved = await self.database.write(method, self._upsert_text(layout), *one.parameters, repeat=one.expected > 0)
+        if not saved:
+            self.advance(model, await self._refused(method, layout, one.row, one.expected, one.revival))
+        else:
+            self.advance_to(model, saved[0], one.row)
+        return one.row.id  # type: ignore[no-any-return]
+
+    async def prepared(self, layout: Layout[V], model: V, prepare: Callable[[V], None] | None = None) -> Prepared[V]:
+        """Return what ``upsert_text`` takes for a row, checked; arguments and errors as of ``upsert``."""
         row = admit(model, self.context.limits)
-        now = self.context.clock.now()
-        stamp(row, None, now)
+        stamp(row, None, self.context.clock.now())
         expected, revival = row.row_version, "deleted_at" in row.model_fields_set
         if prepare is not None:
             prepare(row)
@@ -214,13 +240,12 @@ class PostgresStore(Store):
         parameters = [*values, expected, revival]
         if layout.vectors is not None:
             parameters.append(vector)
-        saved = await self.database.write(method, self._upsert_text(layout), *parameters, repeat=expected > 0)
-        if not saved:
-            stored = await self._refused(method, layout, row, expected, revival)
-            self.advance(model, stored)
-            return row.id  # type: ignore[no-any-return]
-        model.set_stored(row_version=saved[0]["row_version"], created_at=saved[0]["created_at"], updated_at=now)
-        return row.id  # type: ignore[no-any-return]
+        return Prepared(row, parameters, expected, revival)
+
+    @staticmethod
+    def advance_to(model: Versioned, saved: Record, row: Any) -> None:
+        """Set on the caller's object what the statement of ``upsert_text`` has returned for its row."""
+        model.set_stored(row_version=saved["row_version"], created_at=saved["created_at"], updated_at=row.updated_at)
 
     def _upsert_text(self, layout: Layout[Any]) -> str:
         if layout.table not in self._upserts:
@@ -229,7 +254,7 @@ class PostgresStore(Store):
 
     async def _refused(self, method: str, layout: Layout[V], row: V, expected: int, revival: bool) -> V:
         """Return the stored row when a refused save wants what it holds already; else raise why it was refused."""
-        stored = await self.get_row(method, layout, row.tenant_id, row.id)
+        stored = await self.get_row(method, layout, row.tenant_id, row.id, settles=True)
         actual = 0 if stored is None else stored.row_version
         name = type(row).__name__
         if stored is not None and stored.deleted_at is not None and not (revival and expected == actual):
@@ -250,7 +275,9 @@ class PostgresStore(Store):
         """Set on the caller's object what the store has decided."""
         model.set_stored(row_version=row.row_version, created_at=row.created_at, updated_at=row.updated_at)
 
-    async def get_row(self, method: str, layout: Layout[V], tenant_id: UUID, id: UUID, extra: str = "") -> V | None:
+    async def get_row(
+        self, method: str, layout: Layout[V], tenant_id: UUID, id: UUID, extra: str = "", *, settles: bool = False
+    ) -> V | None:
         """Return a stored row by its id, deleted or not, or None.
 
         Args:
@@ -259,12 +286,14 @@ class PostgresStore(Store):
             tenant_id: the owner.
             id: the row.
             extra: a further condition (``AND ...``) on the alias ``r``, without parameters.
+            settles: as of ``Database.fetch``.
         """
         record = await self.database.fetchrow(
             method,
             f"SELECT {layout.select()} FROM {layout.source(self.schema)} WHERE r.tenant_id = $1 AND r.id = $2 {extra}",
             tenant_id,
             id,
+            settles=settles,
         )
         return None if record is None else layout.load(record)
 

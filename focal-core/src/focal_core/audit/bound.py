@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
@@ -23,6 +23,10 @@ class BoundAuditStore(BoundStore[AuditStore]):
     async def save_turn(self, turn: TurnRecord) -> UUID:
         """Append a turn and return its id."""
         return await self._store.save_turn(self._own(turn))
+
+    async def save_turns(self, turns: Sequence[TurnRecord]) -> list[UUID]:
+        """Append turns, as an import does, and return their ids in the order given."""
+        return await self._store.save_turns(self._own(turns))
 
     async def get_turn(self, turn_id: UUID) -> TurnRecord | None:
         """Return a turn, or None when the tenant has none of that id."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
@@ -34,6 +34,22 @@ class AuditStore(Store):
             InvalidDataError: the record exceeds a limit.
             StoreUnavailableError: nothing was written; safe to retry.
         """
+
+    async def save_turns(self, turns: Sequence[TurnRecord]) -> list[UUID]:
+        """Append turns, as an import does, and return their ids in the order given.
+
+        Appended one by one: after an error the turns before the one it is about are stored. A backend that can do so
+        appends all of them or none, in far fewer round trips. Either way the same call may be made again.
+
+        Args:
+            turns: the records, each as for ``save_turn``.
+
+        Raises:
+            DuplicateError: an id is stored with other content, or another turn has a number in its session.
+            InvalidDataError: a record exceeds a limit.
+            StoreUnavailableError: safe to retry.
+        """
+        return [await self.save_turn(turn) for turn in turns]
 
     @abstractmethod
     async def get_turn(self, turn_id: UUID, *, tenant_id: UUID | None = None) -> TurnRecord | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
@@ -108,6 +109,10 @@ class BoundConfigStore(BoundStore[ConfigStore]):
     async def save_rule(self, rule: Rule) -> UUID:
         """Insert or replace a rule and return its id; its agent need not exist."""
         return await self._store.save_rule(self._own(rule))
+
+    async def save_rules(self, rules: Sequence[Rule]) -> list[UUID]:
+        """Insert or replace several rules by the rules of ``save_rule`` and return their ids, in the order given."""
+        return await self._store.save_rules(self._own(rules))
 
     async def delete_rule(self, rule_id: UUID) -> bool:
         """Mark a rule deleted; False when the tenant has none of that id, or it is deleted already."""

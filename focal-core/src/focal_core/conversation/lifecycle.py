@@ -48,9 +48,17 @@ def prepare(session: Session, context: BackendContext) -> Session:
         InvalidDataError: the session is invalid or exceeds a limit.
     """
     row = admit(session, context.limits)
-    excess = max(0, len(row.step_history) - context.session_policy.step_history_limit)
-    row.set_stored(step_history=row.step_history[excess:], step_history_dropped=row.step_history_dropped + excess)
+    cap_history(row, context.session_policy)
     return row
+
+
+def cap_history(row: Session, policy: SessionPolicy) -> bool:
+    """Drop the oldest visits beyond the limit and count them; return whether there were any."""
+    excess = len(row.step_history) - policy.step_history_limit
+    if excess <= 0:
+        return False
+    row.set_stored(step_history=row.step_history[excess:], step_history_dropped=row.step_history_dropped + excess)
+    return True
 
 
 def check_transition(row: Session, stored: Session, *, force: bool) -> None:

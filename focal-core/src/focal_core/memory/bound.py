@@ -83,6 +83,10 @@ class BoundMemoryStore(BoundStore[MemoryStore]):
         """Store a new episode and return its id; a repeat of the same content changes nothing."""
         return await self._store.add_episode(self._own(episode))
 
+    async def add_episodes(self, episodes: Sequence[Episode]) -> list[UUID]:
+        """Store several episodes by the rules of ``add_episode`` and return their ids, in the order given."""
+        return await self._store.add_episodes(self._own(episodes))
+
     async def get_episode(self, episode_id: UUID) -> Episode | None:
         """Return an episode, valid now or not, or None when the tenant has none of that id."""
         found = await self._store.get_episode(episode_id, tenant_id=self.tenant_id)

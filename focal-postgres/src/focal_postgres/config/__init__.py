@@ -12,6 +12,7 @@ from focal_postgres.config.scenarios import PostgresScenarioStore
 from focal_postgres.config.templates import PostgresTemplateStore
 from focal_postgres.config.tools import PostgresToolStore
 from focal_postgres.config.variables import PostgresVariableStore
+from focal_postgres.store import PostgresStore
 
 __all__ = [
     "PostgresAgentStore",
@@ -35,4 +36,4 @@ class PostgresConfigStore(
 ):
     """Configuration in PostgreSQL."""
 
-    capabilities: ClassVar[frozenset[str]] = frozenset({"vector_index"})
+    capabilities: ClassVar[frozenset[str]] = PostgresStore.capabilities | {"vector_index"}

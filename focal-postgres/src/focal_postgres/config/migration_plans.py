@@ -65,7 +65,7 @@ class PostgresMigrationPlanStore(PostgresStore, MigrationPlanStore):
 
     async def _refused(self, method: str, layout: Layout[Any], row: Any, expected: int, revival: bool) -> Any:
         if layout is PLANS:
-            stored = await self.get_row(method, PLANS, row.tenant_id, row.id)
+            stored = await self.get_row(method, PLANS, row.tenant_id, row.id, settles=True)
             if stored is not None and _may_replace(stored, expected, revival):
                 check_transition(row, stored.status)
         return await super()._refused(method, layout, row, expected, revival)

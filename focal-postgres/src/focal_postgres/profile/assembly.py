@@ -42,7 +42,7 @@ class PostgresProfileAssembly(PostgresProfileTables):
         )
 
     async def read(
-        self, method: str, found: str, *args: object, include_history: bool = False
+        self, method: str, found: str, *args: object, include_history: bool = False, settles: bool = False
     ) -> CustomerProfile | None:
         """Return the profile a SELECT of ``PROFILES.select()`` finds, with all that belongs to it, or None.
 
@@ -51,8 +51,9 @@ class PostgresProfileAssembly(PostgresProfileTables):
             found: the SELECT, as for ``profiles_text``.
             args: its parameters.
             include_history: whether to fill the histories.
+            settles: as of ``Database.fetch``.
         """
-        rows = await self.database.fetch(method, self.profiles_text(found, include_history), *args)
+        rows = await self.database.fetch(method, self.profiles_text(found, include_history), *args, settles=settles)
         return next(iter(self.assembled(rows, include_history)), None)
 
     def profiles_text(self, found: str, include_history: bool = False) -> str:

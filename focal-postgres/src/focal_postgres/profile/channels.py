@@ -8,7 +8,6 @@ from uuid import UUID
 from focal_core.base import validated_copy
 from focal_core.context import BackendContext
 from focal_core.conversation.models import Channel
-from focal_core.errors import StoreUnavailableError
 from focal_core.gate import admit, identifier, member
 from focal_core.profile.identities import account, identity_taken, joined
 from focal_core.profile.models import ChannelIdentity
@@ -16,9 +15,16 @@ from focal_core.profile.versions import id_taken
 from focal_postgres.database import Database
 from focal_postgres.pool import Connection
 from focal_postgres.profile.merge import PostgresProfileMerging
-from focal_postgres.profile.tables import IDENTITIES, PROFILES, Owned, owned, owned_select, owned_values
-
-_ATTEMPTS = 10
+from focal_postgres.profile.tables import (
+    ATTEMPTS,
+    IDENTITIES,
+    PROFILES,
+    Owned,
+    kept_colliding,
+    owned,
+    owned_select,
+    owned_values,
+)
 
 
 class PostgresProfileChannels(PostgresProfileMerging):
@@ -30,7 +36,8 @@ class PostgresProfileChannels(PostgresProfileMerging):
         taken_over = ", ".join(f"{name} = EXCLUDED.{name}" for name in ("verified", "verified_at", "is_primary"))
         self._link_text = (
             f"WITH target AS MATERIALIZED (SELECT p.id FROM {self.schema}.{PROFILES.table} p"
-            f" WHERE p.tenant_id = $1::uuid AND p.id = {self.live_id(profile='$2::uuid')} AND p.deleted_at IS NULL FOR NO KEY UPDATE)"
+            f" WHERE p.tenant_id = $1::uuid AND p.id = {self.live_id(profile='$2::uuid')} AND p.deleted_at IS NULL"
+            " FOR NO KEY UPDATE)"
             f" INSERT INTO {identities} AS r ({', '.join(names)})"
             f" SELECT $1, t.id, {IDENTITIES.parameters(3)} FROM target t"
             f" ON CONFLICT (tenant_id, channel, channel_user_id) DO UPDATE SET {taken_over}"
@@ -76,13 +83,13 @@ class PostgresProfileChannels(PostgresProfileMerging):
             f"WITH gone AS (DELETE FROM {identities} WHERE {theirs} RETURNING 1)"
             f" SELECT EXISTS (SELECT FROM gone), EXISTS (SELECT FROM {identities} WHERE {theirs})"
         )
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             rows = await self.database.write("unlink_channel", removal, tenant_id, profile_id, *wanted)
             removed, had = rows[0]
             if removed or not had:
                 return bool(removed)
             # It was removed or moved by a merge after we had looked.
-        raise StoreUnavailableError("unlink_channel kept colliding with others", code="contention")
+        raise kept_colliding("unlink_channel")
 
     def related_identities_source(self) -> str:
         """Return the FROM item, alias ``r``, of the identities that can collide when others join a profile.

@@ -68,7 +68,7 @@ class PostgresProfileMerging(PostgresProfileAssembly):
                 raise unknown_profile(target_profile_id)
             return found[0]
 
-        return await self.database.transaction("merge_profiles", work)
+        return await self.database.transaction("merge_profiles", work, repeat=True)
 
     async def _both(
         self, connection: Connection, tenant_id: UUID, source_id: UUID, target_id: UUID

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
 from focal_core.base import validated_copy
 from focal_core.context import BackendContext
 from focal_core.conversation.models import Channel
-from focal_core.errors import InvalidDataError, StoreUnavailableError
+from focal_core.errors import InvalidDataError
 from focal_core.gate import identifier, member, moment
 from focal_core.paging import Page, check_paging, cursor_scope, decode_cursor
 from focal_core.profile.models import ChannelIdentity, CustomerProfile, VerificationLevel
@@ -19,16 +20,16 @@ from focal_postgres.profile.assembly import PostgresProfileAssembly
 from focal_postgres.profile.sharing import SharedCalls
 from focal_postgres.profile.tables import (
     ASSETS,
+    ATTEMPTS,
     FIELDS,
     IDENTITIES,
     PROFILES,
+    kept_colliding,
     owned_values,
     unknown_profile,
 )
 
 _ORDER = [Key("r.created_at", "timestamptz"), Key("r.id", "uuid")]
-_ATTEMPTS = 10
-"""Races with others that a call may lose before it gives up."""
 
 
 class PostgresProfileRecords(PostgresProfileAssembly):
@@ -88,16 +89,22 @@ class PostgresProfileRecords(PostgresProfileAssembly):
 
     async def get_or_create(self, tenant_id: UUID, channel: Channel, channel_user_id: str) -> CustomerProfile:
         account = member(Channel, channel, "channel"), identifier(channel_user_id, "channel_user_id")
-        return await self._creations.run((tenant_id, *account), lambda: self._found_or_created(tenant_id, *account))
 
-    async def _found_or_created(self, tenant_id: UUID, channel: Channel, user_id: str) -> CustomerProfile:
-        for _ in range(_ATTEMPTS):
-            found = await self.read("get_or_create", self._by_account, tenant_id, channel, user_id)
-            created = found or await self._created(tenant_id, channel, user_id)
-            if created is not None:
-                return created
-            # Somebody else linked the account after we had looked: look again.
-        raise StoreUnavailableError("get_or_create kept colliding with others", code="contention")
+        async def work(take_along: Callable[[], None]) -> CustomerProfile:
+            for attempt in range(ATTEMPTS):
+                take_along()
+                # A creation that found the account linked may have been its own, sent twice.
+                found = await self.read("get_or_create", self._by_account, tenant_id, *account, settles=attempt > 0)
+                if found is not None:
+                    return found
+                take_along()
+                created = await self._created(tenant_id, *account)
+                if created is not None:
+                    return created
+                # Somebody else linked the account after we had looked: look again.
+            raise kept_colliding("get_or_create")
+
+        return await self._creations.run((tenant_id, *account), work)
 
     async def _created(self, tenant_id: UUID, channel: Channel, user_id: str) -> CustomerProfile | None:
         """Create a profile with an account and return it; None when the account is linked already."""
@@ -111,6 +118,8 @@ class PostgresProfileRecords(PostgresProfileAssembly):
             self._creation,
             *owned_values(IDENTITIES, tenant_id, profile.id, identity),
             *PROFILES.values(profile),
+            # Run again it finds the account linked, and then it is looked for again.
+            repeat=True,
         )
         profile.set_stored(channel_identities=[identity])
         return profile if created else None
@@ -189,7 +198,7 @@ class PostgresProfileRecords(PostgresProfileAssembly):
             " WHERE r.tenant_id = $1 AND r.id = before.id AND r.deleted_at IS NULL AND r.verification_level <> $3"
             " RETURNING 1) SELECT before.verification_level = $3 OR EXISTS (SELECT FROM changed) FROM before"
         )
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             rows = await self.database.write(
                 "set_verification_level", change, tenant_id, profile_id, wanted.value, self.now(), repeat=True
             )
@@ -198,7 +207,7 @@ class PostgresProfileRecords(PostgresProfileAssembly):
             if rows[0][0]:
                 return
             # It was deleted, merged or set by somebody else after we had looked.
-        raise StoreUnavailableError("set_verification_level kept colliding with others", code="contention")
+        raise kept_colliding("set_verification_level")
 
 
 def _literal(id: UUID) -> str:

@@ -125,13 +125,13 @@ class PostgresProfileSaving(PostgresProfileLineage, PostgresProfileChannels):
         values = PROFILES.values(bare)
         values[PROFILES.names.index("row_version")] = 1
         parameters = [*values, expected, revival]
+        originals: tuple[list[ProfileField], list[ProfileAsset]] = [*profile.fields.values()], [*profile.assets]
         news: list[_News] = []
 
         async def work(connection: Connection) -> list[Any]:
             saved: list[Any] = await connection.fetch(self._profile_text, *parameters)
             if saved:
-                given = admit(admitted, self.context.limits)
-                news[:] = await self._save_parts(connection, profile, given, now)
+                news[:] = await self._save_parts(connection, originals, validated_copy(admitted), now)
             return saved
 
         if admitted.channel_identities or admitted.fields or admitted.assets or admitted.consents:
@@ -139,7 +139,7 @@ class PostgresProfileSaving(PostgresProfileLineage, PostgresProfileChannels):
         else:
             saved = await self.database.write("save", self._profile_text, *parameters, repeat=expected > 0)
         if not saved:
-            stored = await self.get_row("save", PROFILES, bare.tenant_id, bare.id)
+            stored = await self.get_row("save", PROFILES, bare.tenant_id, bare.id, settles=True)
             if stored is not None and stored.merged_into_id is not None:
                 raise ConflictError(
                     f"profile {bare.id} was merged into another one",
@@ -154,14 +154,18 @@ class PostgresProfileSaving(PostgresProfileLineage, PostgresProfileChannels):
         return bare.id
 
     async def _save_parts(
-        self, connection: Connection, profile: CustomerProfile, given: CustomerProfile, now: datetime
+        self,
+        connection: Connection,
+        originals: tuple[Sequence[ProfileField], Sequence[ProfileAsset]],
+        given: CustomerProfile,
+        now: datetime,
     ) -> list[_News]:
         """Write what a profile holds whose row is locked, after all checks, and return the versions written.
 
         Args:
             connection: in the transaction.
-            profile: the caller's object.
-            given: an admitted copy of it.
+            originals: the caller's fields and assets.
+            given: an admitted copy of the profile.
             now: the moment.
         """
         tenant_id, id = given.tenant_id, given.id
@@ -173,12 +177,12 @@ class PostgresProfileSaving(PostgresProfileLineage, PostgresProfileChannels):
         }
         fields = [
             _News(original, field, active.get(field.name))
-            for original, field in zip(profile.fields.values(), given.fields.values(), strict=True)
+            for original, field in zip(originals[0], given.fields.values(), strict=True)
             if self._is_news(field, stored.fields.get(field.id), id, now, _definition_for(field, stored.definitions))
         ]
         assets = [
             _News(original, asset, original.id if original.id in stored.assets else None)
-            for original, asset in zip(profile.assets, given.assets, strict=True)
+            for original, asset in zip(originals[1], given.assets, strict=True)
             if self._is_news(asset, stored.assets.get(asset.id), id, now)
         ]
         consents = [one for one in given.consents if self._is_new_consent(one, stored.consents.get(one.id), id)]
@@ -267,7 +271,7 @@ class PostgresProfileSaving(PostgresProfileLineage, PostgresProfileChannels):
             raise
         if not recorded:
             row = await self.database.fetchrow(
-                "record_consent", self._known_consent_text, tenant_id, profile_id, item.id
+                "record_consent", self._known_consent_text, tenant_id, profile_id, item.id, settles=True
             )
             if row is None or row["live_id"] is None:
                 raise unknown_profile(profile_id)

@@ -1,4 +1,4 @@
-"""Calls for one thing at the same time: one runs, those that come meanwhile share the next run."""
+"""Calls for one thing at the same time: one runs, and those that came early enough share its answer."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LEAD = _Lead()
 
 
 class SharedCalls(Generic[T]):
-    """Lets calls of one key share a run that begins after all of them were made.
+    """Lets calls of one key share a run that asks the database after all of them were made.
 
-    A call never gets the answer of a run that had begun before it: what its caller wrote before is in the answer. A
-    run that fails or is cancelled ends only the call that leads it; the others have another one run.
+    A call never gets an answer that is older than the call: what its caller wrote before is in it. A run that fails or
+    is cancelled ends only the call that leads it; the others have another one run.
 
     Args:
         copy: makes what another caller gets of an answer.
@@ -34,12 +34,13 @@ class SharedCalls(Generic[T]):
         self._patience = patience
         self._waiting: dict[Hashable, list[asyncio.Future[T | _Lead]]] = {}
 
-    async def run(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
+    async def run(self, key: Hashable, work: Callable[[Callable[[], None]], Awaitable[T]]) -> T:
         """Return the answer of ``work``, run by this call or by one that stands for it.
 
         Args:
             key: what it is about; ``work`` is the same for equal keys.
-            work: what to run.
+            work: what to run; it calls its argument before each statement whose answer it may return, and so lets the
+                calls that wait by then share it.
 
         Raises:
             StoreUnavailableError: the runs of others took too long (code ``deadline``).
@@ -49,15 +50,21 @@ class SharedCalls(Generic[T]):
             given = await self._turn(key)
             if not isinstance(given, _Lead):
                 return given
-        sharing, self._waiting[key] = self._waiting.get(key, []), []
+        waiting = self._waiting.setdefault(key, [])
+        sharing: list[asyncio.Future[T | _Lead]] = []
+
+        def take_along() -> None:
+            sharing.extend(waiting)
+            waiting.clear()
+
         try:
-            answer = await work()
+            answer = await work(take_along)
             for turn in sharing:
                 if not turn.done():
                     turn.set_result(self._copy(answer))
             return answer
         except BaseException:
-            self._waiting[key][:0] = sharing
+            waiting[:0] = sharing
             raise
         finally:
             self._pass_on(key)
@@ -70,7 +77,7 @@ class SharedCalls(Generic[T]):
         try:
             return await turn
         except asyncio.CancelledError:
-            if not turn.cancelled() and turn.done() and turn.result() is _LEAD:
+            if turn.done() and not turn.cancelled() and turn.exception() is None and turn.result() is _LEAD:
                 self._pass_on(key)
             raise
         finally:

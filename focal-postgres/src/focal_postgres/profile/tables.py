@@ -9,7 +9,7 @@ from uuid import UUID
 
 from focal_core.base import FocalModel
 from focal_core.context import BackendContext
-from focal_core.errors import NotFoundError
+from focal_core.errors import NotFoundError, StoreUnavailableError
 from focal_core.profile.models import (
     ChannelIdentity,
     Consent,
@@ -40,6 +40,9 @@ ASSETS = Layout(ProfileAsset, "profile_assets", renamed={"storage_path": "asset_
 CONSENTS = Layout(Consent, "consents")
 DEFINITIONS = Layout(ProfileFieldDefinition, "profile_field_definitions")
 REQUIREMENTS = Layout(ScenarioFieldRequirement, "scenario_field_requirements")
+
+ATTEMPTS = 10
+"""Races with others that a call may lose before it gives up."""
 
 _ID_TAKEN = ("the id is stored for another profile, field or account", "id_taken")
 register_constraints(
@@ -209,3 +212,8 @@ def judged(item: V, now: datetime) -> V:
 def unknown_profile(profile_id: UUID) -> NotFoundError:
     """Return the error for a profile id that stands for no live profile."""
     return NotFoundError(f"no profile {profile_id}", hint="create it with get_or_create or save")
+
+
+def kept_colliding(method: str) -> StoreUnavailableError:
+    """Return the error for a call that lost its races ``ATTEMPTS`` times."""
+    return StoreUnavailableError(f"{method} kept colliding with others", code="contention")

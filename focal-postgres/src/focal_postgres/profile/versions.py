@@ -110,7 +110,10 @@ class PostgresProfileVersions(PostgresFieldSchema, PostgresProfileLineage):
         """Return whether an item is stored already; else raise why it must not be, if there is a reason."""
         policy, named = self.context.profile_policy, getattr(item, "field_definition_id", None)
         [row] = await self.database.fetch(
-            method, self._known_texts[layout.table], tenant_id, profile_id, item.id, item.name, now, named, agent_id
+            method,
+            self._known_texts[layout.table],
+            *(tenant_id, profile_id, item.id, item.name, now, named, agent_id),
+            settles=True,
         )
         live, has_active, owner = row[0], row[1], row[2]
         if live is None:
@@ -131,7 +134,9 @@ class PostgresProfileVersions(PostgresFieldSchema, PostgresProfileLineage):
                 code="field_active",
                 hint="pass supersede_existing=True to replace it",
             )
-        await self.check_sources(lambda *query: self.database.fetch(method, *query), tenant_id, live, [item])
+        await self.check_sources(
+            lambda *query: self.database.fetch(method, *query, settles=True), tenant_id, live, [item]
+        )
         return False
 
     def _known_text(self, layout: Layout[Any]) -> str:
@@ -157,7 +162,7 @@ class PostgresProfileVersions(PostgresFieldSchema, PostgresProfileLineage):
         agent_id: UUID | None,
         now: datetime,
     ) -> list[Any]:
-        """Return the parameters of ``_write_text``: the child's, then those that ``_extra`` counts."""
+        """Return the parameters of ``_write_text``: the child's, then those it counts as ``extra``."""
         if isinstance(item, ProfileField):
             item.set_stored(updated_at=now)
         arguments = [*owned_values(layout, tenant_id, profile_id, item), now, supersede]
@@ -178,13 +183,16 @@ class PostgresProfileVersions(PostgresFieldSchema, PostgresProfileLineage):
             layout: of fields or of assets.
             source: the type of item the version is derived from, or None.
         """
-        table, named = f"{self.schema}.{layout.table}", layout.column_of("name")
+        table, profiles = (f"{self.schema}.{one.table}" for one in (layout, PROFILES))
+        named = layout.column_of("name")
         values = {
             name: f"${at}::{kind}" for at, (name, kind) in enumerate(zip(layout.names, layout.types, strict=True), 3)
         }
         extra = 3 + len(values)
         now, supersede = f"${extra}::timestamptz", f"${extra + 1}::boolean"
         id, name, tables = values["id"], values[named], "target t"
+        # A subquery, not a join: so the index is searched by all of its columns, whatever the statistics say.
+        owner = "(SELECT t.id FROM target t)"
         closable, retention, conflict = f"AND {supersede}", "", ""
         if layout is FIELDS:
             closable = f"AND ({supersede} OR r.expires_at <= {now})"
@@ -192,24 +200,27 @@ class PostgresProfileVersions(PostgresFieldSchema, PostgresProfileLineage):
                 "d.retention_days", name, values["field_definition_id"], f"${extra + 2}::uuid"
             )
             retention = f" LEFT JOIN ({definition}) d ON true"
-            # In hours: a day of the session's time zone may have 23 or 25 of them.
+            # In hours: a day of the session's time zone may have 23 or 25 of them. From a finite moment: the driver
+            # writes the first one of the calendar as -infinity.
             values["expires_at"] = (
                 f"COALESCE({values['expires_at']}, CASE WHEN d.retention_days <= ${extra + 3}::bigint"
-                f" THEN {values['collected_at']} + d.retention_days * interval '24 hours' END)"
+                f" THEN GREATEST({values['collected_at']}, '0001-01-01 00:00:00+00') + d.retention_days * interval"
+                " '24 hours' END)"
             )
             conflict = f" ON CONFLICT (tenant_id, profile_id, {named}) WHERE status = 'active' DO NOTHING"
         steps = [
-            f"target AS MATERIALIZED (SELECT p.id FROM {self.schema}.{PROFILES.table} p WHERE p.tenant_id = $1::uuid"
+            f"target AS MATERIALIZED (SELECT p.id FROM {profiles} p WHERE p.tenant_id = $1::uuid"
             f" AND p.id = {self.live_id(profile='$2::uuid')} AND p.deleted_at IS NULL"
             f" AND NOT EXISTS (SELECT FROM {table} x WHERE x.tenant_id = $1 AND x.id = {id}) FOR NO KEY UPDATE)"
         ]
         if source is not None:
-            tables += ", source"
+            tables, closable = f"{tables}, source", f"{closable} AND EXISTS (SELECT FROM source)"
             depth = f"${extra + (4 if layout is FIELDS else 2)}::bigint"
             steps += [
                 self.walk(
                     f"(SELECT {id}, '{source.value}'::text, {values['source_item_id']})",
-                    condition=f"(l.profile_id = (SELECT t.id FROM target t) OR {self.visible('l')})",
+                    condition=f"(l.profile_id = {owner} OR (SELECT o.deleted_at IS NULL FROM {profiles} o"
+                    " WHERE o.tenant_id = $1 AND o.id = l.profile_id))",
                 ),
                 f"source AS MATERIALIZED (SELECT s.id FROM {self.schema}.{VERSIONS[source].table} s"
                 f" WHERE s.tenant_id = $1 AND s.id = {values['source_item_id']} AND EXISTS (SELECT FROM target)"
@@ -219,9 +230,9 @@ class PostgresProfileVersions(PostgresFieldSchema, PostgresProfileLineage):
         steps.append(
             f"closed AS (UPDATE {table} r SET status = CASE WHEN {supersede} THEN 'superseded' ELSE 'expired' END,"
             f" superseded_by_id = CASE WHEN {supersede} THEN {id} END,"
-            f" superseded_at = CASE WHEN {supersede} THEN {now} END{touched(layout, now)} FROM {tables}"
-            f" WHERE r.tenant_id = $1 AND r.profile_id = t.id AND r.{named} = {name} AND r.status = 'active' {closable}"
-            " RETURNING 1)"
+            f" superseded_at = CASE WHEN {supersede} THEN {now} END{touched(layout, now)}"
+            f" WHERE r.tenant_id = $1 AND r.profile_id = {owner} AND r.{named} = {name} AND r.status = 'active'"
+            f" {closable} RETURNING 1)"
         )
         return (
             f"WITH RECURSIVE {', '.join(steps)} INSERT INTO {table} (tenant_id, profile_id, {', '.join(values)})"

@@ -11,9 +11,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from focal_postgres.schema import audit, config, memory, profile, sessions, spaces
 from focal_postgres.schema.columns import metadata
-from focal_postgres.schema.functions import AUDIT_FUNCTIONS, PROFILE_FUNCTIONS, REFUSE_CHANGE, create_function
 
-__all__ = ["create_statements", "create_table", "metadata", "metadata_for"]
+__all__ = ["create_table", "metadata", "metadata_for"]
 
 DOMAINS = (spaces, config, memory, audit, profile, sessions)
 
@@ -37,18 +36,3 @@ def create_table(table: Table, schema: str) -> list[str]:
         *(str(one.compile(dialect=dialect, **placed)).strip() for one in statements),
         *(one.format(table=f"{schema}.{table.name}", schema=schema) for one in then),
     ]
-
-
-def create_statements(schema: str) -> list[str]:
-    """Return everything a schema consists of, in order, each statement by itself."""
-    statements = [
-        f"CREATE SCHEMA IF NOT EXISTS {schema}",
-        "CREATE EXTENSION IF NOT EXISTS vector",
-        REFUSE_CHANGE.format(schema=schema),
-    ]
-    for table in metadata.sorted_tables:
-        statements.extend(create_table(table, schema))
-    for functions in (AUDIT_FUNCTIONS, PROFILE_FUNCTIONS):
-        for signature, definition in functions.items():
-            statements.extend(one.format(schema=schema) for one in create_function(signature, definition))
-    return statements

@@ -15,6 +15,7 @@ from focal_postgres.schema.columns import (
     metadata,
     primary_key,
     text_type,
+    unique,
 )
 from focal_postgres.schema.spaces import space_column, space_constraints, vector_table
 
@@ -48,10 +49,12 @@ entities = Table(
     space_column(),
     primary_key("entities"),
     *space_constraints("entities"),
-    UniqueConstraint(*_ENTITY_KEY, name="uq_entities_group_id_id"),
     index("entities", "created_at", "group_id", "created_at", "id"),
     index("entities", "entity_type", "group_id", "entity_type", "created_at", "id"),
     index("entities", "name", "group_id", text("lower(name)")),
+    # An index, not a constraint, so that it is created last: before the first ANALYZE all indexes on tenant and group
+    # cost the same, PostgreSQL takes the latest, and any other would be read as a whole for each foreign key.
+    unique("entities", "group_id_id", *_ENTITY_KEY[1:]),
 )
 entity_vectors = vector_table("entity_vectors", "entities", "group_id")
 

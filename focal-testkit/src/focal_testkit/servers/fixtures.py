@@ -32,7 +32,8 @@ def run_folder(base: Path) -> Path:
 def remove_servers(config: pytest.Config) -> None:
     """Remove the folder of the run's servers once nothing uses it; xdist workers leave that to their controller."""
     base: Path | None = getattr(getattr(config, "_tmp_path_factory", None), "_basetemp", None)
-    if base is not None and not hasattr(config, "workerinput"):
+    # Another run may have pruned pytest's folder, and with it what names ours.
+    if base is not None and base.exists() and not hasattr(config, "workerinput"):
         shutil.rmtree(run_folder(base), ignore_errors=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from uuid import UUID
 
 from focal_core.config.models import Rule, Scope
@@ -65,6 +66,24 @@ class RuleStore(Store):
             EmbeddingSpaceError: spaces are strict and that of its vector is not registered.
             StoreUnavailableError: nothing was written; safe to retry.
         """
+
+    async def save_rules(self, rules: Sequence[Rule]) -> list[UUID]:
+        """Insert or replace several rules by the rules of ``save_rule`` and return their ids, in the order given.
+
+        This default saves one after another: when one is refused, those before it stay. A backend that can do so saves
+        all of them or none, in far fewer round trips.
+
+        Args:
+            rules: what to save, of any agents and tenants; each object is advanced as by ``save_rule``.
+
+        Raises:
+            StaleVersionError: a ``row_version`` is given and is not the stored one.
+            ConflictError: an id is deleted and this is no explicit revival.
+            InvalidDataError: a rule is invalid or exceeds a limit.
+            EmbeddingSpaceError: spaces are strict and that of a vector is not registered.
+            StoreUnavailableError: safe to retry.
+        """
+        return [await self.save_rule(rule) for rule in rules]
 
     @abstractmethod
     async def delete_rule(self, tenant_id: UUID, rule_id: UUID) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -18,12 +19,21 @@ class InMemoryEpisodes(MemoryTables, EpisodeStore):
     """Episodes, ordered within their group by the time they occurred."""
 
     async def add_episode(self, episode: Episode) -> UUID:
-        row = admit(episode, self.context.limits)
-        stored = self._episodes.get(row.tenant_id, row.id)
-        if stored is not None:
-            refuse_unless_repeat(row, stored)
-            return row.id
-        return self._put_episode(row, None)
+        return (await self.add_episodes([episode]))[0]
+
+    async def add_episodes(self, episodes: Sequence[Episode]) -> list[UUID]:
+        new: dict[tuple[UUID, UUID], Episode] = {}
+        for episode in episodes:
+            row = admit(episode, self.context.limits)
+            key = (row.tenant_id, row.id)
+            stored = self._episodes.get(*key) or new.get(key)
+            if stored is not None:
+                refuse_unless_repeat(row, stored)
+            else:
+                new[key] = self._stamped(row, None)
+        for row in new.values():
+            self._episodes.put(row)
+        return [episode.id for episode in episodes]
 
     async def get_episode(self, episode_id: UUID, *, tenant_id: UUID | None = None) -> Episode | None:
         row = self.get_row(self._episodes, tenant_id, episode_id, "get_episode")
@@ -75,9 +85,12 @@ class InMemoryEpisodes(MemoryTables, EpisodeStore):
         return row is not None and self._episodes.remove(row.tenant_id, row.id) is not None
 
     def _put_episode(self, row: Episode, stored: Episode | None) -> UUID:
+        self._episodes.put(self._stamped(row, stored))
+        return row.id
+
+    def _stamped(self, row: Episode, stored: Episode | None) -> Episode:
         self.context.vector_policy.check(row.embedding_model, row.embedding)
         now = self.context.clock.now()
         stamp(row, stored, now)
         row.set_stored(recorded_at=now if stored is None else stored.recorded_at)
-        self._episodes.put(row)
-        return row.id
+        return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -27,6 +28,23 @@ class EpisodeStore(Store):
             InvalidDataError: the episode exceeds a limit, or ``deleted_at`` is set.
             StoreUnavailableError: nothing was written; safe to retry.
         """
+
+    async def add_episodes(self, episodes: Sequence[Episode]) -> list[UUID]:
+        """Store several episodes by the rules of ``add_episode`` and return their ids, in the order given.
+
+        This default adds one after another: when one is refused, those before it stay. Stores that can take all of
+        them in one step, or none, override it; so do those of focal.
+
+        Args:
+            episodes: what to remember, of any groups; the caller's objects are left as they are.
+
+        Raises:
+            DuplicateError: an id is stored, or given before, with other content (code ``record_differs``).
+            EmbeddingSpaceError: spaces are strict and a vector's is not registered.
+            InvalidDataError: an episode exceeds a limit, or its ``deleted_at`` is set.
+            StoreUnavailableError: safe to retry.
+        """
+        return [await self.add_episode(episode) for episode in episodes]
 
     @abstractmethod
     async def get_episode(self, episode_id: UUID, *, tenant_id: UUID | None = None) -> Episode | None:

@@ -79,8 +79,7 @@ CREATE TABLE {schema}.entities (
 	embedding_space_id INTEGER,
 	CONSTRAINT pk_entities PRIMARY KEY (tenant_id, id),
 	CONSTRAINT fk_entities_embedding_space_id FOREIGN KEY(embedding_space_id) REFERENCES {schema}.embedding_spaces (id),
-	CONSTRAINT ck_entities_embedding_space CHECK ((embedding_model IS NULL) = (embedding_space_id IS NULL)),
-	CONSTRAINT uq_entities_group_id_id UNIQUE (tenant_id, group_id, id)
+	CONSTRAINT ck_entities_embedding_space CHECK ((embedding_model IS NULL) = (embedding_space_id IS NULL))
 );
 
 CREATE INDEX ix_entities_created_at ON {schema}.entities (tenant_id, group_id, created_at, id);
@@ -88,6 +87,8 @@ CREATE INDEX ix_entities_created_at ON {schema}.entities (tenant_id, group_id, c
 CREATE INDEX ix_entities_entity_type ON {schema}.entities (tenant_id, group_id, entity_type, created_at, id);
 
 CREATE INDEX ix_entities_name ON {schema}.entities (tenant_id, group_id, lower(name));
+
+CREATE UNIQUE INDEX uq_entities_group_id_id ON {schema}.entities (tenant_id, group_id, id);
 
 CREATE TABLE {schema}.entity_vectors (
 	tenant_id UUID NOT NULL,

@@ -23,7 +23,7 @@ def _indexes() -> dict[str, str]:
     """Return name -> definition of the vector indexes."""
     return {
         f"hnsw_{table}_{space}": f"ON {steps.schema_name()}.{table} "
-        f"USING hnsw ((embedding::halfvec({dims})) halfvec_cosine_ops) WHERE space_id = {space}"
+        f"USING hnsw ((l2_normalize(embedding)::halfvec({dims})) halfvec_cosine_ops) WHERE space_id = {space}"
         for table in TABLES
         for space, dims in SPACES.items()
     }

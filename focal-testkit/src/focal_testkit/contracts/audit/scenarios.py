@@ -23,7 +23,7 @@ class AuditScenarios(Scenarios):
     """Turns 0 to 2 and events 0 to 2 of one session."""
 
     store_class = AuditStore
-    creates = frozenset({"save_turn", "save_event"})
+    creates = frozenset({"save_turn", "save_turns", "save_event"})
     capability_calls: ClassVar = {"purge": ["purge"]}
     stored = (
         Stored(
@@ -78,6 +78,10 @@ class AuditScenarios(Scenarios):
     async def save_turn(self, store: AuditStore, tenant: UUID, world: UUID) -> UUID:
         """Append a further turn."""
         return await store.save_turn(turn(7, tenant))
+
+    async def save_turns(self, store: AuditStore, tenant: UUID, world: UUID) -> list[UUID]:
+        """Append further turns."""
+        return await store.save_turns([turn(7, tenant), turn(8, tenant)])
 
     async def get_turn(self, store: AuditStore, tenant: UUID | None, world: UUID) -> Any:
         """Read a seeded turn."""

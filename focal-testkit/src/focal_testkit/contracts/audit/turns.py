@@ -218,3 +218,46 @@ class TurnContract(ContractBase):
                 await store.list_turns_by_tenant(OURS, start, end)
             with pytest.raises(InvalidDataError):
                 await store.list_events(OURS, None, None, start, end)
+
+    @requirement("AUDIT-013", since="1.0")
+    async def test_save_turns(self, store: AuditStore, clock: ManualClock) -> None:
+        """Turns saved together are each stored as if saved alone, repeats included; their ids come as they were given.
+
+        If this fails: a turn is dropped or replaced, the clock is forgotten, or the ids are in another order.
+        """
+        given = [turn(n, extra={"n": n}) for n in (5, 2, 9)]
+        foreign = turn(2, THEIRS)
+
+        assert await store.save_turns([*given, foreign]) == [one.id for one in (*given, foreign)]
+
+        found = await store.list_turns_by_session(SESSION, tenant_id=OURS)
+        assert found == sorted(given, key=lambda one: one.turn_number)
+        assert [one.recorded_at for one in found] == [clock.now()] * 3
+        assert await store.list_turns_by_tenant(THEIRS) == [foreign]
+        clock.advance(seconds=60)
+        assert await store.save_turns([given[1], turn(3), given[1]]) == [given[1].id, turn(3).id, given[1].id]
+        assert await store.save_turns([]) == []
+        found = await store.list_turns_by_session(SESSION, tenant_id=OURS)
+        assert [one.turn_number for one in found] == [2, 3, 5, 9]
+        assert found[0].recorded_at == clock.now() - timedelta(seconds=60)
+
+    @requirement("AUDIT-014", since="1.0")
+    async def test_save_turns_refuses(self, store: AuditStore) -> None:
+        """One turn that save_turn would refuse makes save_turns refuse: within the list as against what is stored.
+
+        If this fails: an import drops a record, or writes over one, without a word.
+        """
+        await store.save_turn(turn(0))
+        refused = [
+            [turn(0, user_message="rewritten")],
+            [turn(0, id=uuid4())],
+            [turn(8), turn(8, user_message="rewritten")],
+            [turn(7), turn(7, id=uuid4())],
+        ]
+
+        for turns in refused:
+            with pytest.raises(DuplicateError):
+                await store.save_turns(turns)
+
+        assert await store.get_turn(turn(0).id, tenant_id=OURS) == turn(0)
+        assert len(await store.list_turns_by_session(SESSION, tenant_id=OURS)) <= 3

@@ -83,7 +83,7 @@ class ConfigScenarios(Scenarios):
     store_class = ConfigStore
     creates = frozenset(
         {"save_agent", "save_rule", "save_scenario", "save_template", "save_variable", "save_tool_activation"}
-        | {"save_migration_plan", "archive_scenario"}
+        | {"save_migration_plan", "archive_scenario", "save_rules"}
     )
     stored = (
         Stored(
@@ -190,6 +190,11 @@ class ConfigScenarios(Scenarios):
         ),
     )
 
+    @classmethod
+    def methods(cls) -> list[str]:
+        """Return the abstract methods and the one with a default."""
+        return sorted([*super().methods(), "save_rules"])
+
     async def seed(self, store: ConfigStore, tenant_id: UUID) -> None:
         """Store the world; what differs between tenants is a text in every row."""
         own = {"description": f"of {tenant_id}"}
@@ -236,6 +241,10 @@ class ConfigScenarios(Scenarios):
     async def save_rule(self, store: ConfigStore, tenant: UUID, world: None) -> UUID:
         """Save a further rule."""
         return await store.save_rule(rule(7, tenant))
+
+    async def save_rules(self, store: ConfigStore, tenant: UUID, world: None) -> list[UUID]:
+        """Save two further rules."""
+        return await store.save_rules([rule(7, tenant), near(8, 1.0, tenant=tenant)])
 
     async def get_rule(self, store: ConfigStore, tenant: UUID, world: None) -> Any:
         """Read a rule."""

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from focal_core.config.models import Rule, Scope, ToolBinding, ToolWhen
 from focal_core.config.store import ConfigStore
-from focal_core.errors import ConflictError, InvalidDataError
+from focal_core.errors import ConflictError, InvalidDataError, StaleVersionError
 from focal_testkit.contracts.base import ContractBase
 from focal_testkit.data.config import (
     AGENT,
@@ -40,7 +40,7 @@ async def save_scopes(store: ConfigStore) -> None:
 
 
 class RuleContract(ContractBase):
-    """``save_rule``, ``get_rule``, ``get_rules`` and ``delete_rule``."""
+    """``save_rule``, ``save_rules``, ``get_rule``, ``get_rules`` and ``delete_rule``."""
 
     @requirement("CONFIG-010", since="1.0")
     async def test_save_and_get_rule(self, store: ConfigStore) -> None:
@@ -232,3 +232,52 @@ class RuleContract(ContractBase):
                 await store.save_rule(broken)
         assert await store.get_rules(OURS, AGENT) == []
         assert Rule(**{**rule(0).model_dump(), "scope_id": STEP, "scope": "Step"}).scope is Scope.STEP
+
+    @requirement("CONFIG-092", since="1.0")
+    async def test_save_rules(self, store: ConfigStore) -> None:
+        """Rules saved together are each stored as if saved alone; their ids come in the order given.
+
+        If this fails: the way of many loses a field, a vector or a version that the way of one keeps, or sorts the ids.
+        """
+        first = near(2, 0.8)
+        await store.save_rule(first)
+        first.name = "renamed"
+        rows = [near(5, 1.0, priority=3), first, rule(1, attached_tool_ids=["t"]), rule(1, tenant=THEIRS)]
+
+        assert await store.save_rules(rows) == [row.id for row in rows]
+
+        assert [row.row_version for row in rows] == [1, 2, 1, 1]
+        for row in rows:
+            assert await store.get_rule(row.tenant_id, row.id) == row
+        assert [one.id for one in await store.get_rules(OURS, AGENT)] == [rule(n).id for n in (5, 1, 2)]
+        found = await store.vector_search_rules(QUERY, OURS, AGENT)
+        assert [one.name for one, _ in found] == [rows[0].name, "renamed"]
+        assert await store.save_rules([]) == []
+        assert await store.save_rules([rule(7), rule(7, name="last")]) == [rule(7).id] * 2
+        last = await store.get_rule(OURS, rule(7).id)
+        assert last is not None
+        assert last.name == "last"
+
+    @requirement("CONFIG-093", since="1.0")
+    async def test_save_rules_refuses(self, store: ConfigStore) -> None:
+        """One rule that save_rule would refuse makes save_rules refuse, and is left as it is stored.
+
+        If this fails: a bulk load writes over what somebody else has saved, or drops a rule without a word.
+        """
+        stale, deleted = rule(0), rule(1)
+        await store.save_rules([stale, deleted])
+        await store.save_rule(rule(0, name="newer"))
+        await store.delete_rule(OURS, deleted.id)
+        broken = rule(2)
+        broken.__dict__["priority"] = 101
+        stale.name = "older"
+
+        for refused, error in ((stale, StaleVersionError), (rule(1), ConflictError), (broken, InvalidDataError)):
+            with pytest.raises(error):
+                await store.save_rules([rule(3), refused, rule(4)])
+
+        found = await store.get_rule(OURS, stale.id)
+        assert found is not None
+        assert found.name == "newer"
+        assert await store.get_rule(OURS, deleted.id) is None
+        assert await store.get_rule(OURS, broken.id) is None

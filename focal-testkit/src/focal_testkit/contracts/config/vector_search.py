@@ -210,15 +210,18 @@ class VectorSearchContract(ContractBase):
 
     @requirement("CONFIG-031", since="1.0")
     async def test_a_nearer_rule_of_a_neighbour_is_not_found(self, store: ConfigStore) -> None:
-        """A search returns rules of one tenant's one agent, even when others are nearer.
+        """A search returns rules of one tenant's one agent with their own vectors, even when others are nearer.
 
-        If this fails: tenant or agent is filtered after the limit, or not at all.
+        If this fails: tenant or agent is filtered after the limit, or not at all, or vectors are joined by id alone.
         """
         await store.save_rule(near(0, 1.0, tenant=THEIRS))
         await store.save_rule(near(1, 1.0, agent_id=OTHER_AGENT))
+        await store.save_rule(near(2, 1.0, tenant=THEIRS))
         await store.save_rule(near(2, -0.6))
 
         assert await _found(store, limit=1) == [2]
+        kept = [await store.get_rule(OURS, rule(2).id), *await store.get_rules(OURS, AGENT)]
+        assert [one and one.condition_embedding for one in kept] == [near(2, -0.6).condition_embedding] * 2
 
     @requirement("CONFIG-032", since="1.0")
     async def test_vector_ties_by_id(self, store: ConfigStore) -> None:
@@ -339,9 +342,9 @@ class VectorSearchContract(ContractBase):
 
     @requirement("CONFIG-038", since="1.0")
     async def test_search_follows_updates(self, store: ConfigStore) -> None:
-        """A search sees a rule as it was last saved: with its new vector, or none.
+        """A search sees a rule as it was last saved: with its new vector, or none, and under its present agent.
 
-        If this fails: the index keeps the old vector.
+        If this fails: the index keeps the old vector, or its place.
         """
         await store.save_rule(near(0, 1.0))
         await store.save_rule(near(1, 0.6))
@@ -351,6 +354,12 @@ class VectorSearchContract(ContractBase):
         await store.save_rule(rule(2))
 
         assert await _found(store) == [1, 0]
+
+        await store.save_rule(near(1, 0.6, agent_id=OTHER_AGENT))
+
+        assert await _found(store) == [0]
+        moved = await store.vector_search_rules(QUERY, OURS, OTHER_AGENT)
+        assert [one.id for one, _ in moved] == [rule(1).id]
 
     @requirement("CONFIG-039", since="1.0")
     async def test_embedding_invariants(self, store: ConfigStore) -> None:

@@ -237,3 +237,19 @@ class VersionContract(ContractBase):
             assert one.model_dump() == before
         assert await store.get(stored.session_id, tenant_id=OURS) == stored
         assert await store.get(too_long.session_id, tenant_id=OURS) is None
+
+    @requirement("SESSIONS-019", since="1.0")
+    async def test_saves_of_two_tenants(self, store: SessionStore) -> None:
+        """Saving a session again leaves another tenant's of the same id, agent and version as it was.
+
+        If this fails: the statement that replaces a session does not carry the tenant.
+        """
+        mine, theirs = session(), session(tenant=THEIRS)
+        for one in (mine, theirs):
+            await store.save(one)
+        theirs.variables["by"] = "the other"
+
+        await store.save(theirs)
+
+        assert await store.get(mine.session_id, tenant_id=OURS) == mine
+        assert await store.get(theirs.session_id, tenant_id=THEIRS) == theirs

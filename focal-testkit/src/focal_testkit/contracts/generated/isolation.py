@@ -11,6 +11,7 @@ import pytest
 from focal_core.errors import InvalidDataError, NotFoundError, TenantRequiredError, UnsupportedOperationError
 from focal_core.ids import NIL
 from focal_testkit.contracts.base import ContractBase
+from focal_testkit.contracts.generated.copies import content
 from focal_testkit.requirement import requirement
 from focal_testkit.scenarios import OURS, THEIRS, Stored, comes_to_nothing
 
@@ -47,11 +48,12 @@ class IsolationChecks(ContractBase):
     async def test_same_id_two_tenants(self, store: Any, stored: Stored) -> None:
         """Two tenants may store rows of one id; both live, independently of each other.
 
-        If this fails: the id alone is the key, and one tenant's save takes the other's row over.
+        If this fails: the id alone is the key, or the join, and one tenant's save takes the other's row over.
         """
         mine = stored.make(OURS)
         shared = {"id": mine.id} if "id" in stored.model.model_fields else {"session_id": mine.session_id}
         theirs = stored.make(THEIRS, seed=1, **shared)
+        expected = [content(one, stored) for one in (mine, theirs)]
         for one in (mine, theirs):
             await stored.ready(store, one)
             await stored.save(store, one)
@@ -61,8 +63,11 @@ class IsolationChecks(ContractBase):
         assert found_mine is not None
         assert found_theirs is not None
         assert (found_mine.tenant_id, found_theirs.tenant_id) == (OURS, THEIRS)
-        dumps = [found.model_dump(exclude={"tenant_id"}) for found in (found_mine, found_theirs)]
-        assert dumps[0] != dumps[1], "the second save replaced the first tenant's row"
+        assert [content(found, stored) for found in (found_mine, found_theirs)] == expected
+
+        await stored.save(store, found_theirs)
+
+        assert await stored.get(store, mine) == found_mine, "a later save changed the other tenant's row"
 
     @requirement("STORE-003", since="1.0")
     async def test_strict_requires_tenant(self, store: Any, tenantless_method: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from focal_core.errors import InvalidDataError
+from focal_core.errors import DuplicateError, InvalidDataError
 from focal_core.memory.models import EpisodeSource, EpisodeType
 from focal_core.memory.store import MemoryStore
 from focal_testkit.contracts.base import ContractBase
@@ -17,7 +18,7 @@ from focal_testkit.scenarios import OURS, THEIRS
 
 
 class EpisodeContract(ContractBase):
-    """``add_episode``, ``get_episode`` and ``list_episodes``."""
+    """``add_episode``, ``add_episodes``, ``get_episode`` and ``list_episodes``."""
 
     @requirement("MEMORY-020", since="1.0")
     async def test_add_and_get_episode(self, store: MemoryStore) -> None:
@@ -154,3 +155,58 @@ class EpisodeContract(ContractBase):
         assert len(await store.search_episodes("needle", QUERY, group_ids=[GROUP], tenant_id=OURS)) == 10
         assert len(await store.vector_search_entities(QUERY, GROUP, tenant_id=OURS)) == 10
         assert len(await store.get_entities(GROUP, tenant_id=OURS)) == 101
+
+    @requirement("MEMORY-028", since="1.0")
+    async def test_add_episodes(self, store: MemoryStore) -> None:
+        """Several episodes are stored as each by itself would be, and their ids come in the order given.
+
+        If this fails: the way of many loses a field, a vector or a word that the way of one keeps, or sorts the ids.
+        """
+        full: dict[str, Any] = {
+            "content": "Needle & ha\u00ffstack \u4e2d\u6587\t\u2603",
+            "session_id": uuid4(),
+            "entity_ids": [uuid4(), uuid4()],
+            "metadata": {"a": [1, 1.0, None, "\u2603"]},
+            "embedding": at(0.8),
+            "valid_to": START + timedelta(days=900),
+            "importance": 0.9,
+        }
+        rows = [episode(9), episode(3, **full), episode(5, group_id=OTHER_GROUP), episode(4, embedding=at(1.0))]
+
+        assert await store.add_episodes(rows) == [row.id for row in rows]
+
+        await store.add_episode(episode(2, **full))
+        bulk, single = [await store.get_episode(episode(n).id, tenant_id=OURS) for n in (3, 2)]
+        assert bulk is not None
+        assert single is not None
+        assert bulk.model_dump(exclude={"id", "occurred_at"}) == single.model_dump(exclude={"id", "occurred_at"})
+        assert bulk.occurred_at == rows[1].occurred_at
+        assert [one.id for one in await store.list_episodes(GROUP, tenant_id=OURS)] == [
+            episode(n).id for n in (9, 4, 3, 2)
+        ]
+        by_vector = await store.vector_search_episodes(QUERY, GROUP, tenant_id=OURS)
+        assert [one.id for one, _ in by_vector] == [episode(n).id for n in (4, 2, 3)]
+        by_text = await store.text_search_episodes("NEEDLE \u2603 ha\u00ffstack", GROUP, tenant_id=OURS)
+        assert [one.id for one in by_text] == [episode(n).id for n in (3, 2)]
+        assert await store.add_episodes([]) == []
+
+    @requirement("MEMORY-029", since="1.0")
+    async def test_add_episodes_repeats(self, store: MemoryStore) -> None:
+        """Episodes that are stored already, or twice in one call, are repeats; other content under an id is refused.
+
+        If this fails: a batch cannot be sent again after a lost reply, or replaces what was stored.
+        """
+        await store.add_episode(episode(1, embedding=at(1.0)))
+        first = await store.get_episode(episode(1).id, tenant_id=OURS)
+        batch = [episode(0), episode(1, embedding=at(1.0)), episode(0), episode(2), episode(1, THEIRS)]
+
+        for _ in range(2):
+            assert await store.add_episodes(batch) == [row.id for row in batch]
+
+        assert len(await store.list_episodes(GROUP, tenant_id=OURS)) == 3
+        assert await store.get_episode(episode(1).id, tenant_id=OURS) == first
+        for differing in ([episode(1)], [episode(2, content="other")], [episode(6), episode(6, content="other")]):
+            with pytest.raises(DuplicateError) as refused:
+                await store.add_episodes(differing)
+            assert refused.value.code == "record_differs"
+        assert await store.get_episode(episode(1).id, tenant_id=OURS) == first

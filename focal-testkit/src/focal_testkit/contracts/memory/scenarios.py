@@ -47,7 +47,7 @@ class MemoryScenarios(Scenarios):
     """Three episodes and the path 0 - 1 - 2 of entities in one group; an episode in another."""
 
     store_class = MemoryStore
-    creates = frozenset({"add_episode", "add_entity", "add_relationship"})
+    creates = frozenset({"add_episode", "add_episodes", "add_entity", "add_relationship"})
     stored = (
         Stored(
             Episode,
@@ -103,8 +103,8 @@ class MemoryScenarios(Scenarios):
 
     @classmethod
     def methods(cls) -> list[str]:
-        """Return the abstract methods and the one with a default."""
-        return sorted([*super().methods(), "search_episodes"])
+        """Return the abstract methods and those with a default."""
+        return sorted([*super().methods(), "add_episodes", "search_episodes"])
 
     async def seed(self, store: MemoryStore, tenant_id: UUID) -> str:
         """Store the world; what differs between tenants is the text."""
@@ -133,6 +133,10 @@ class MemoryScenarios(Scenarios):
     async def add_episode(self, store: MemoryStore, tenant: UUID, world: str) -> UUID:
         """Add a further episode."""
         return await store.add_episode(episode(7, tenant))
+
+    async def add_episodes(self, store: MemoryStore, tenant: UUID, world: str) -> list[UUID]:
+        """Add two further episodes."""
+        return await store.add_episodes([episode(7, tenant), episode(8, tenant, embedding=at(1.0))])
 
     async def get_episode(self, store: MemoryStore, tenant: UUID | None, world: str) -> Any:
         """Read a seeded episode."""

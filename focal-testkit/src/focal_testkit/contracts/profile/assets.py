@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -119,6 +120,22 @@ class AssetContract(ContractBase):
         assert [one.status for one in found.asset_history] == [ItemStatus.SUPERSEDED] * 3
         assert found.asset_history[0].superseded_at == clock.now()
         assert len((await stored(store, OTHER)).assets) == 1
+
+    @requirement("PROFILES-089", since="1.0")
+    async def test_assets_superseding_at_once(self, store: ProfileStore) -> None:
+        """Of assets that supersede their name at once exactly one is active; every other one is superseded and kept.
+
+        If this fails: closing the former assets and adding the new one are two steps.
+        """
+        await store.save(profile(0, assets=[asset(20)]))
+
+        await asyncio.gather(*[store.add_asset(OURS, PROFILE, asset(n), supersede_existing=True) for n in range(16)])
+
+        found = await stored(store)
+        kept = [*found.assets, *found.asset_history]
+        assert sorted(one.id for one in kept) == sorted(asset_id(n) for n in (*range(16), 20))
+        assert [one.status for one in kept] == [ItemStatus.ACTIVE, *[ItemStatus.SUPERSEDED] * 16]
+        assert len({one.superseded_by_id for one in kept}) == 17
 
     @requirement("PROFILES-083", since="1.0")
     async def test_get_asset_by_status(self, store: ProfileStore) -> None:

@@ -11,6 +11,7 @@ import pytest
 from focal_core.clock import ManualClock
 from focal_core.conversation.models import Channel
 from focal_core.errors import ConflictError, InvalidDataError, NotFoundError
+from focal_core.profile.models import CustomerProfile
 from focal_core.profile.store import ProfileStore
 from focal_testkit.contracts.base import ContractBase
 from focal_testkit.contracts.profile.saving import stored
@@ -144,6 +145,24 @@ class ChannelContract(ContractBase):
         assert results.count(True) == 1
         assert sum(isinstance(result, ConflictError) for result in results) == 7
         assert await owner(store, USER) == profile_id(results.index(True))
+
+    @requirement("PROFILES-143", since="1.0")
+    async def test_asked_for_and_linked_at_once(self, store: ProfileStore) -> None:
+        """An account that is asked for and linked at once is one profile's, and who asked gets that one.
+
+        If this fails: looking for the account and creating its profile are two steps, or one fails for the other.
+        """
+        await store.save(profile(0))
+        users = [f"{USER}{n}" for n in range(16)]
+        asked = [store.get_or_create(OURS, Channel.WEBCHAT, user) for user in users]
+        linking = [store.link_channel(OURS, PROFILE, identity(n, channel_user_id=user)) for n, user in enumerate(users)]
+
+        results = await asyncio.gather(*asked, *linking, return_exceptions=True)
+
+        for user, found, linked in zip(users, results[:16], results[16:], strict=True):
+            assert isinstance(found, CustomerProfile)
+            assert linked is True if found.id == PROFILE else isinstance(linked, ConflictError)
+            assert await owner(store, user) == found.id
 
     @requirement("PROFILES-136", since="1.0")
     async def test_unlink(self, store: ProfileStore) -> None:

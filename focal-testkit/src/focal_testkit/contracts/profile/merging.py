@@ -186,6 +186,22 @@ class MergingContract(ContractBase):
         assert [len(one.channel_identities) for one in left] == [2] * 4
         assert [len(one.fields) for one in left] == [1] * 4
 
+    @requirement("PROFILES-180", since="1.0")
+    async def test_merge_into_several_at_once(self, store: ProfileStore) -> None:
+        """Of merges of one profile into several others at once exactly one is made; the others are refused.
+
+        If this fails: looking whether the source was merged already and merging it are two steps.
+        """
+        for n in range(5):
+            await store.save(profile(n, fields=holding(item(n, f"f{n}"))))
+
+        results = await asyncio.gather(*[_merge(store, 0, n) for n in range(1, 5)], return_exceptions=True)
+
+        [made] = [one for one in results if isinstance(one, CustomerProfile)]
+        assert sum(isinstance(one, ConflictError) for one in results) == 3
+        found = await stored(store)
+        assert (found.id, "f0" in found.fields) == (made.id, True)
+
     @requirement("PROFILES-177", since="1.0")
     async def test_merge_positional_is_type_error(self, store: ProfileStore) -> None:
         """The two profiles are named, never given by position: the seeds disagree on which one comes first (C-08).

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -110,3 +111,22 @@ class ChecksThenWrites(InMemoryAuditStore):
                 raise DuplicateError("number taken")
         await asyncio.sleep(0)
         return self._append(self._turns, turn)
+
+
+@mutant("AUDIT-013")
+class ImportsInAnyOrder(InMemoryAuditStore):
+    """The ids of turns saved together come sorted, each once."""
+
+    async def save_turns(self, turns: Sequence[TurnRecord]) -> list[UUID]:
+        return sorted(set(await super().save_turns(turns)))
+
+
+@mutant("AUDIT-014")
+class ImportsWhatFits(InMemoryAuditStore):
+    """Of turns saved together those that would be refused are left out without a word."""
+
+    async def save_turns(self, turns: Sequence[TurnRecord]) -> list[UUID]:
+        for turn in turns:
+            with suppress(DuplicateError):
+                await self.save_turn(turn)
+        return [turn.id for turn in turns]

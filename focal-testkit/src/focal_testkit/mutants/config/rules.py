@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from focal_core.config.inmemory import InMemoryConfigStore
 from focal_core.config.models import Rule, Scope
-from focal_core.errors import InvalidDataError
+from focal_core.errors import FocalError, InvalidDataError
 from focal_core.paging import Page
 from focal_testkit.mutants import mutant
 
@@ -142,3 +144,42 @@ class TrustsRules(InMemoryConfigStore):
     async def save_rule(self, rule: Rule) -> UUID:
         self._rules.put(rule)
         return rule.id
+
+
+@mutant("CONFIG-092")
+class SortsTheIdsOfMany(InMemoryConfigStore):
+    """The ids of rules saved together come sorted, each once."""
+
+    async def save_rules(self, rules: Sequence[Rule]) -> list[UUID]:
+        return sorted(set(await super().save_rules(rules)))
+
+
+@mutant("CONFIG-092")
+class LoadsWithoutVectors(InMemoryConfigStore):
+    """Rules saved together lose their vectors."""
+
+    async def save_rules(self, rules: Sequence[Rule]) -> list[UUID]:
+        for rule in rules:
+            rule.__dict__.update(condition_embedding=None, condition_embedding_model=None)
+        return await super().save_rules(rules)
+
+
+@mutant("CONFIG-093")
+class LoadsOverEverything(InMemoryConfigStore):
+    """Rules saved together replace what is stored, whatever version they expect."""
+
+    async def save_rules(self, rules: Sequence[Rule]) -> list[UUID]:
+        for rule in rules:
+            rule.__dict__.update(row_version=0)
+        return await super().save_rules(rules)
+
+
+@mutant("CONFIG-093")
+class LoadsWhatFits(InMemoryConfigStore):
+    """Of rules saved together those that would be refused are left out without a word."""
+
+    async def save_rules(self, rules: Sequence[Rule]) -> list[UUID]:
+        for rule in rules:
+            with suppress(FocalError):
+                await self.save_rule(rule)
+        return [rule.id for rule in rules]

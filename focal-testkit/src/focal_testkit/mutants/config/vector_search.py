@@ -211,8 +211,9 @@ class IgnoresThePolicy(InMemoryConfigStore):
 class TransitionsAreNotChecked(InMemoryConfigStore):
     """Vectors within steps are of any space."""
 
-    def _check_spaces(self, row: Scenario) -> None:
-        self.context.vector_policy.check(row.entry_embedding_model, row.entry_embedding)
+    async def save_scenario(self, scenario: Scenario) -> UUID:
+        self.context.vector_policy.check(scenario.entry_embedding_model, scenario.entry_embedding)
+        return self.upsert(self._scenarios, scenario)
 
 
 @mutant("CONFIG-038")
@@ -223,6 +224,18 @@ class KeepsTheOldVector(InMemoryConfigStore):
         stored = self._rules.get(rule.tenant_id, rule.id)
         saved = await super().save_rule(rule)
         if stored is not None and rule.condition_embedding is None:
+            self._rule_vectors.add(stored)
+        return saved
+
+
+@mutant("CONFIG-038")
+class SearchedAtTheFormerAgent(InMemoryConfigStore):
+    """A rule that moved to another agent is still found by searches for the former one."""
+
+    async def save_rule(self, rule: Rule) -> UUID:
+        stored = self._rules.get(rule.tenant_id, rule.id)
+        saved = await super().save_rule(rule)
+        if stored is not None and stored.agent_id != rule.agent_id:
             self._rule_vectors.add(stored)
         return saved
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -74,3 +75,31 @@ class FirstTimeStays(InMemoryMemoryStore):
         stored = self._episodes.get(episode.tenant_id, episode.id)
         kept = {} if stored is None else {"occurred_at": stored.occurred_at, "content": stored.content}
         return await super().update_episode(episode.model_copy(update=kept))
+
+
+@mutant("MEMORY-028")
+class BatchComesSorted(InMemoryMemoryStore):
+    """The ids of a batch are those of its rows in the order of storage."""
+
+    async def add_episodes(self, episodes: Sequence[Episode]) -> list[UUID]:
+        return sorted(await super().add_episodes(episodes))
+
+
+@mutant("MEMORY-028")
+class BatchWithoutVectors(InMemoryMemoryStore):
+    """Episodes that come in a batch are not found by their vectors."""
+
+    async def add_episodes(self, episodes: Sequence[Episode]) -> list[UUID]:
+        if len(episodes) > 1:
+            episodes = [one.model_copy(update={"embedding": None, "embedding_model": None}) for one in episodes]
+        return await super().add_episodes(episodes)
+
+
+@mutant("MEMORY-029")
+class BatchReplaces(InMemoryMemoryStore):
+    """A batch removes what it finds under its ids."""
+
+    async def add_episodes(self, episodes: Sequence[Episode]) -> list[UUID]:
+        for one in episodes:
+            self._episodes.remove(one.tenant_id, one.id)
+        return await super().add_episodes(episodes)

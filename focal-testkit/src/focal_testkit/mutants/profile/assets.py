@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 from uuid import UUID
@@ -36,6 +37,20 @@ class SupersedesByType(InMemoryProfileStore):
         added = await super().add_asset(tenant_id, profile_id, asset, **options)
         for row in list(self._assets.active.rows((tenant_id, profile_id))):
             if options and row.item.asset_type == asset.asset_type and row.id != added:
+                self._assets.supersede(row, added, self.context.clock.now())
+        return added
+
+
+@mutant("PROFILES-089")
+class AddsThenSupersedes(InMemoryProfileStore):
+    """Between looking for the former assets and superseding them others may do the same."""
+
+    async def add_asset(self, tenant_id: UUID, profile_id: UUID, asset: ProfileAsset, **options: Any) -> UUID:
+        former = list(self._assets.active.rows((tenant_id, profile_id)))
+        await asyncio.sleep(0)
+        added = await super().add_asset(tenant_id, profile_id, asset)
+        for row in former if options.get("supersede_existing") else ():
+            if row.item.name == asset.name:
                 self._assets.supersede(row, added, self.context.clock.now())
         return added
 

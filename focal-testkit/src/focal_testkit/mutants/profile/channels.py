@@ -34,6 +34,20 @@ class AlwaysNewlyLinked(InMemoryProfileStore):
         return True
 
 
+@mutant("PROFILES-143")
+class CreatesWhatWasMissing(InMemoryProfileStore):
+    """That an account was linked meanwhile is an error for who asked for it."""
+
+    async def get_or_create(self, tenant_id: UUID, channel: Channel, channel_user_id: str) -> CustomerProfile:
+        if (found := await self.get_by_channel_identity(tenant_id, channel, channel_user_id)) is not None:
+            return found
+        await asyncio.sleep(0)
+        identity = ChannelIdentity(channel=channel, channel_user_id=channel_user_id)
+        created = CustomerProfile(tenant_id=tenant_id, channel_identities=[identity])
+        await self.save(created)
+        return created
+
+
 @mutant("PROFILES-133")
 class CreatesProfilesForAccounts(InMemoryProfileStore):
     """An account of an unknown profile brings the profile about."""

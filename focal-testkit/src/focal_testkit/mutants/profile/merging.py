@@ -85,6 +85,18 @@ class ChecksThenMerges(InMemoryProfileStore):
         return self.assemble(target)
 
 
+@mutant("PROFILES-180")
+class MergesWhatWasFree(InMemoryProfileStore):
+    """That the source was merged meanwhile is overlooked."""
+
+    async def merge_profiles(self, tenant_id: UUID, **options: Any) -> CustomerProfile:
+        source = self._profiles.get(tenant_id, options["source_profile_id"])
+        await asyncio.sleep(0)
+        if source is not None and source.merged_into_id is None:
+            self._profiles.put(source)
+        return await super().merge_profiles(tenant_id, **options)
+
+
 @mutant("PROFILES-177")
 class TakesPositions(InMemoryProfileStore):
     """The two profiles may be given by position."""
