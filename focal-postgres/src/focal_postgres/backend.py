@@ -57,13 +57,14 @@ class PostgresBackend(Backend):
         database = Database(self._settings, self.context)
         try:
             url = await self._address()
-            await database.open(url)
-            self._database = database
             automatic = self._settings.auto_migrate
             if automatic or (automatic is None and self._server is not None):
                 from focal_postgres import migrate
 
                 await migrate.upgrade(self._settings if url is None else self._settings.at(url))
+            # Afterwards: a connection learns of pgvector's type when it is made.
+            await database.open(url)
+            self._database = database
             await database.check_schema()
         except BaseException:
             await self.close()

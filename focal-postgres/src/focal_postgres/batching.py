@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import Context
 from copy import copy
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from focal_core.errors import FocalError, OutcomeUnknownError, StoreUnavailableError
@@ -21,10 +23,11 @@ MAX_WEIGHT = 1_048_576
 
 
 class _Member(Generic[Item, Answer]):
-    __slots__ = ("answer", "item", "left", "until")
+    __slots__ = ("answer", "item", "key", "left", "until")
 
-    def __init__(self, item: Item, answer: asyncio.Future[Answer], until: float) -> None:
+    def __init__(self, item: Item, key: Any, answer: asyncio.Future[Answer], until: float) -> None:
         self.item = item
+        self.key = key
         self.answer = answer
         self.until = until
         self.left = False
@@ -113,7 +116,7 @@ class Batcher(Generic[Item, Answer]):
             raise StoreUnavailableError(
                 f"{self._what}: {len(self._waiting)} calls wait already", code="overloaded", hint="slow down"
             )
-        member = _Member[Item, Answer](item, loop.create_future(), loop.time() + self._patience)
+        member = _Member[Item, Answer](item, key, loop.create_future(), loop.time() + self._patience)
         self._waiting.append(member)
         self._unanswered.append(member)
         if self._timer is None:
@@ -130,7 +133,8 @@ class Batcher(Generic[Item, Answer]):
     def _land(self) -> None:
         """Let what has gathered leave in place of a flight that has landed."""
         if self._waiting and self._loop is not None:
-            task = self._loop.create_task(self._fly())
+            # In no caller's context: the flight is not a part of the call that happens to let it go.
+            task = self._loop.create_task(self._fly(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
@@ -140,7 +144,7 @@ class Batcher(Generic[Item, Answer]):
     async def _fly(self) -> None:
         try:
             while members := self._take():
-                keys = set() if self._key is None else {self._key(member.item) for member in members}
+                keys = set() if self._key is None else {member.key for member in members}
                 self._keys_out |= keys
                 try:
                     await self._carry(members)
@@ -163,7 +167,7 @@ class Batcher(Generic[Item, Answer]):
             if member.answer.done():
                 continue
             item = member.item
-            key = None if self._key is None else self._key(item)
+            key = member.key
             own = None if self._kind is None else self._kind(item)
             if (key is not None and (key in seen or key in self._keys_out)) or (members and own != kind):
                 left_behind.append(member)
@@ -178,8 +182,7 @@ class Batcher(Generic[Item, Answer]):
             members.append(member)
         self._waiting.extendleft(reversed(left_behind))
         if self._key is not None:
-            key_of = self._key
-            members.sort(key=lambda member: key_of(member.item))
+            members.sort(key=attrgetter("key"))
         return members
 
     async def _carry(self, members: Sequence[_Member[Item, Answer]]) -> None:

@@ -125,7 +125,7 @@ def candidates(store: PostgresStore, layout: Layout[Any], query: VectorQuery, pl
     # Cast once: in a select list the cast would be made for every row as soon as the plan is generic.
     given = (
         f"vector_query AS MATERIALIZED (SELECT {searched} AS searched,"
-        f" {parameter(query.direction, 'float4[]')}::vector AS embedding)"
+        f" {parameter(query.direction, 'vector')} AS embedding)"
     )
     live = f"r.tenant_id = {tenant} AND r.id = v.id" + (" AND r.deleted_at IS NULL" if by_agent else "")
     # OFFSET 0 keeps the parent where it is: looked up for each vector in turn, and only until enough have passed.

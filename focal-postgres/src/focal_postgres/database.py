@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 import asyncpg
 
 from focal_core.context import BackendContext
-from focal_core.errors import OutcomeUnknownError, SchemaOutdatedError, StoreUnavailableError
+from focal_core.errors import FocalError, OutcomeUnknownError, SchemaOutdatedError, StoreUnavailableError
 from focal_postgres.arrays import introduce
+from focal_postgres.deadline import call_started
 from focal_postgres.errors import SCHEMA_HINT, connect_failure, is_connection_loss, is_retryable_conflict, mapped
 from focal_postgres.pool import Connection, Pool
 from focal_postgres.revisions import REVISIONS
@@ -24,6 +25,9 @@ Record: TypeAlias = asyncpg.Record
 Work: TypeAlias = Callable[[Connection], Awaitable[T]]
 
 _CONFLICT_REPEATS = 3
+
+REFUSED_IN_DOUBT = "refused_in_doubt"
+"""Code of an unknown outcome that no repeat settles: the row has been changed by others since."""
 
 
 class Database:
@@ -80,9 +84,9 @@ class Database:
         async def connect() -> Connection:
             try:
                 connection: Connection = await asyncpg.connect(**self.options.connect_arguments(dsn))
+                await introduce(connection)
             except Exception as error:
                 raise connect_failure(error, where) from self._cause(error)
-            introduce(connection)
             connection.add_log_listener(self._hear)
             # The driver leaves a COPY asleep that waits to write when its connection is lost.
             protocol = connection._protocol
@@ -154,7 +158,7 @@ class Database:
             sql: one statement.
             args: its parameters.
             repeat: whether a second run of the same statement changes nothing and answers alike, so that it may be
-                repeated once when the reply is lost.
+                repeated once when the reply is lost; the rows are ``Repeated`` then.
             bulk: whether it may take ``bulk_deadline``.
 
         Raises:
@@ -223,10 +227,12 @@ class Database:
         doubt: bool = False,
     ) -> T:
         loop = asyncio.get_running_loop()
-        until = loop.time() + (self.options.deadline if patience is None else patience)
+        until = call_started() + (self.options.deadline if patience is None else patience)
         conflicts, repeats, fresh = 0, 1 if repeat else 0, False
         while True:
             try:
+                if loop.time() >= until:
+                    raise StoreUnavailableError(f"{method}: the deadline passed", code="deadline")
                 connection = await pool.acquire(until, fresh=fresh)
             except StoreUnavailableError as error:
                 if doubt:
@@ -239,7 +245,7 @@ class Database:
                 result = await work(connection)
                 if self._unreplicated and write:
                     self._check_replicated(connection, method)
-                return result
+                return cast("T", Repeated(result)) if doubt and write and isinstance(result, list) else result
             except asyncio.CancelledError:
                 connection.terminate()
                 raise
@@ -310,6 +316,30 @@ class Database:
             f"the schema {self.schema!r} is at {found}, which this release does not know",
             hint="upgrade focal-postgres, or `focal db downgrade` with the release that wrote it",
         )
+
+
+class Repeated(list[Record]):
+    """Rows of a write that was sent a second time, since the reply to the first had been lost."""
+
+
+def refusal(rows: Sequence[Record], error: FocalError) -> FocalError:
+    """Return the error of a write that changed nothing: ``error``, which claims so.
+
+    Where the write was sent twice, the first may have taken effect before what stands in its way now: then the outcome
+    is unknown.
+
+    Args:
+        rows: what ``Database.write`` returned.
+        error: what is wrong with the write.
+    """
+    if not isinstance(rows, Repeated):
+        return error
+    return OutcomeUnknownError(
+        f"{error}; an earlier try of the write may have taken effect before",
+        code=REFUSED_IN_DOUBT,
+        hint="read it back to see whether it was written",
+        details=error.details,
+    )
 
 
 def _in_doubt(error: StoreUnavailableError, method: str, repeat: bool) -> OutcomeUnknownError:

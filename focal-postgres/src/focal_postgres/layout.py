@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import struct
 import types
-from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
@@ -193,10 +192,7 @@ class Layout(Generic[M]):
 
 def vector_of(data: bytes) -> Float32Vector:
     """Return the vector that ``vector_send`` gave: two bytes of dimensions, two of padding, big-endian float32."""
-    components = array("f", data[4:])
-    if sys.byteorder == "little":
-        components.byteswap()
-    return Float32Vector(components)
+    return Float32Vector(struct.unpack_from(f"!{(len(data) - 4) // 4}f", data, 4))
 
 
 def _column(name: str, field: str, info: FieldInfo) -> Column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -13,7 +14,8 @@ from focal_core.gate import admit, ambiguous_tenant, require_tenant, same_conten
 from focal_core.ids import NIL
 from focal_core.paging import Page, check_paging, cursor_scope, decode_cursor, encode_cursor
 from focal_core.store import Store
-from focal_postgres.database import Database, Record
+from focal_postgres.database import Database, Record, refusal
+from focal_postgres.deadline import one_call
 from focal_postgres.keyset import Key, beyond, parsed, scalar
 from focal_postgres.layout import Layout
 
@@ -67,6 +69,12 @@ class PostgresStore(Store):
         self.context = context or database.context
         self.schema = database.schema
         self._upserts: dict[str, str] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, member in list(vars(cls).items()):
+            if not name.startswith("_") and inspect.iscoroutinefunction(member):
+                setattr(cls, name, one_call(member))
 
     @property
     def cap(self) -> int:
@@ -218,7 +226,7 @@ class PostgresStore(Store):
         one = await self.prepared(layout, model, prepare)
         saved = await self.database.write(method, self._upsert_text(layout), *one.parameters, repeat=one.expected > 0)
         if not saved:
-            self.advance(model, await self._refused(method, layout, one.row, one.expected, one.revival))
+            self.advance(model, await self._refused(method, layout, one.row, one.expected, one.revival, saved))
         else:
             self.advance_to(model, saved[0], one.row)
         return one.row.id  # type: ignore[no-any-return]
@@ -252,23 +260,27 @@ class PostgresStore(Store):
             self._upserts[layout.table] = upsert_text(layout, self.schema)
         return self._upserts[layout.table]
 
-    async def _refused(self, method: str, layout: Layout[V], row: V, expected: int, revival: bool) -> V:
+    async def _refused(
+        self, method: str, layout: Layout[V], row: V, expected: int, revival: bool, saved: Sequence[Record] = ()
+    ) -> V:
         """Return the stored row when a refused save wants what it holds already; else raise why it was refused."""
         stored = await self.get_row(method, layout, row.tenant_id, row.id, settles=True)
         actual = 0 if stored is None else stored.row_version
         name = type(row).__name__
         if stored is not None and stored.deleted_at is not None and not (revival and expected == actual):
-            raise ConflictError(
+            deleted = ConflictError(
                 f"{name} {row.id} is deleted",
                 code="deleted",
                 hint=f"to revive it, construct it with deleted_at=None and row_version={actual}",
             )
+            raise refusal(saved, deleted)
         # A repeat of a save whose reply was lost finds its own content: what it wants is so already.
         if stored is not None and same_content(row, stored):
             return stored
-        raise StaleVersionError(
+        stale = StaleVersionError(
             f"{name} {row.id} has version {actual}, not {expected}", expected=expected, actual=actual
         )
+        raise refusal(saved, stale)
 
     @staticmethod
     def advance(model: Versioned, row: Any) -> None:
@@ -339,7 +351,7 @@ def upsert_text(layout: Layout[Any], schema: str, extra: str = "") -> str:
     vector where the layout has one. It returns ``row_version`` and ``created_at`` when the row was written.
     """
     count = len(layout.names)
-    expected, revival, vector = f"${count + 1}::bigint", f"${count + 2}::boolean", f"${count + 3}::float4[]"
+    expected, revival, vector = f"${count + 1}::bigint", f"${count + 2}::boolean", f"${count + 3}::vector"
     kept = {"tenant_id", "id", "created_at", "row_version"}
     changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in layout.names if name not in kept)
     saved = (
@@ -365,7 +377,7 @@ def vector_writes(layout: Layout[Any], schema: str, saved: str, vector: str) -> 
         layout: of the parent; its parameters come first in the statement.
         schema: the schema.
         saved: name of the CTE that returns ``tenant_id`` and ``id`` of what was written.
-        vector: the parameter that holds the vector, cast to ``float4[]``.
+        vector: the parameter that holds the vector, with its type.
     """
     side = f"{schema}.{layout.vectors}"
     partition = "agent_id" if "agent_id" in layout.names and "group_id" not in layout.names else "group_id"
@@ -375,7 +387,7 @@ def vector_writes(layout: Layout[Any], schema: str, saved: str, vector: str) -> 
         f"dropped AS (DELETE FROM {side} d USING {saved} s WHERE d.tenant_id = s.tenant_id AND d.id = s.id"
         f" AND d.space_id IS DISTINCT FROM {space}),"
         f" written AS (INSERT INTO {side} AS w (tenant_id, id, space_id, {partition}, embedding)"
-        f" SELECT s.tenant_id, s.id, {space}, {owner}, {vector}::vector FROM {saved} s WHERE {space} IS NOT NULL"
+        f" SELECT s.tenant_id, s.id, {space}, {owner}, {vector} FROM {saved} s WHERE {space} IS NOT NULL"
         f" ON CONFLICT (tenant_id, id, space_id) DO UPDATE SET embedding = EXCLUDED.embedding,"
         f" {partition} = EXCLUDED.{partition}"
         f" WHERE (w.embedding, w.{partition}) IS DISTINCT FROM (EXCLUDED.embedding, EXCLUDED.{partition}))"

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from focal_core.errors import InvalidDataError
 from focal_core.paging import check_paging
-from focal_core.vectors import best_first, check_query, choose_space, cosine_of_units, unit
+from focal_core.vectors import best_first, check_query, choose_space, cosine_to
 from focal_postgres.candidates import Candidates, Plan, VectorQuery, candidates
 from focal_postgres.database import Record
 from focal_postgres.layout import Layout
@@ -200,7 +200,7 @@ def ranked(
         vector = layout.vector(row)
         # The row's own vector may be of another space while its texts are being embedded anew.
         if vector is not None and len(vector) == dims and row.__dict__[f"{layout.vector_field}_model"] == model:
-            return cosine_of_units(direction, unit(vector))
+            return cosine_to(direction, vector)
         return max(-1.0, min(1.0, 1.0 - distance))
 
     return best_first(((score(row, distance), row.id, row) for row, distance in found), query.limit, query.min_score)

@@ -17,6 +17,7 @@ from focal_core.config.models import Rule, Scope
 from focal_core.context import BackendContext
 from focal_core.errors import EmbeddingSpaceError
 from focal_postgres import index, spaces
+from focal_postgres.arrays import introduce
 from focal_postgres.config import PostgresConfigStore
 from focal_postgres.settings import PostgresOptions
 from focal_postgres.spaces import Recent, has_iterative_scans
@@ -139,6 +140,7 @@ class TestPlans(PostgresStoreCase):
             await store.vector_search_rules(vector(Random(5)), OURS, AGENT)
             sql, args = statements[-1]
             async with connected(store.database.options.url.get_secret_value()) as connection:
+                await introduce(connection)
                 for mode in ("force_custom_plan", "force_generic_plan"):
                     await connection.execute(f"SET plan_cache_mode = {mode}; SET enable_seqscan = off")
                     plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}", *args))

@@ -62,7 +62,7 @@ class PostgresAuditStore(PostgresStore, AuditStore):
             what=method,
             patience=options.deadline,
             writes=True,
-            key=lambda entry: (entry.tenant_id, entry.id),
+            key=lambda entry: entry.tenant_id.bytes + entry.id.bytes,
             weight=lambda entry: len(entry.payload),
             flights=2,
             max_waiting=options.max_waiters,
@@ -225,15 +225,16 @@ class PostgresAuditStore(PostgresStore, AuditStore):
         return removed
 
     async def _save(self, method: str, records: Records[A], record: A) -> UUID:
-        row, entry = records.admit(record, self.context.limits, self.context.clock.now())
+        # The copy is let go: a burst would keep a thousand of them alive until their flights land.
+        _, entry = records.admit(record, self.context.limits, self.context.clock.now())
         if self.database.options.batching:
             append = self._appends[records].submit(entry)
         else:
             append = self._append_alone(method, records, entry)
         if not await self._unsettled(lambda: append):
             read = functools.partial(self.database.fetch, method, settles=True)
-            await self._settle(records, row, entry, read)
-        return row.id
+            await self._settle(records, record, entry, read)
+        return record.id
 
     async def _append_alone(self, method: str, records: Records[Any], entry: Entry) -> bool:
         return bool(await self.database.write(method, records.append(self.schema), *entry.values, repeat=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from focal_core.config.models import LEGAL_TRANSITIONS, MigrationPlan, Migration
 from focal_core.config.store import MigrationPlanStore
 from focal_core.context import BackendContext
 from focal_core.paging import Page, cursor_scope
-from focal_postgres.database import Database
+from focal_postgres.database import Database, Record
 from focal_postgres.keyset import Key
 from focal_postgres.layout import Layout
 from focal_postgres.store import PostgresStore, upsert_text
@@ -63,12 +64,14 @@ class PostgresMigrationPlanStore(PostgresStore, MigrationPlanStore):
     def _upsert_text(self, layout: Layout[Any]) -> str:
         return self._save_plan if layout is PLANS else super()._upsert_text(layout)
 
-    async def _refused(self, method: str, layout: Layout[Any], row: Any, expected: int, revival: bool) -> Any:
+    async def _refused(
+        self, method: str, layout: Layout[Any], row: Any, expected: int, revival: bool, saved: Sequence[Record] = ()
+    ) -> Any:
         if layout is PLANS:
             stored = await self.get_row(method, PLANS, row.tenant_id, row.id, settles=True)
             if stored is not None and _may_replace(stored, expected, revival):
                 check_transition(row, stored.status)
-        return await super()._refused(method, layout, row, expected, revival)
+        return await super()._refused(method, layout, row, expected, revival, saved)
 
     async def list_migration_plans(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from uuid import UUID
 
 from focal_core.context import BackendContext
@@ -18,7 +18,7 @@ from focal_core.paging import Page, check_limit, cursor_scope
 from focal_core.textcodec import encode_text
 from focal_postgres.batching import Batcher
 from focal_postgres.conversation.statements import DOCUMENT, SessionRows, Statements, Write, channel_hash, columns
-from focal_postgres.database import Database, Record
+from focal_postgres.database import REFUSED_IN_DOUBT, Database, Record, Repeated, refusal
 from focal_postgres.keyset import Key
 from focal_postgres.layout import aware
 from focal_postgres.store import PostgresStore
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _NEWEST_FIRST = (Key("r.last_activity_at", "timestamptz", descending=True), Key("r.session_id", "uuid"))
 _ROWS = SessionRows()
+
+_Written: TypeAlias = "Record | Repeated | None"
+"""What became of a save: the stored columns; refused; or refused the second time it was sent."""
 
 
 class PostgresSessionStore(PostgresStore, SessionStore):
@@ -43,12 +46,12 @@ class PostgresSessionStore(PostgresStore, SessionStore):
         self._loads = Batcher[tuple[UUID, UUID], Record | None](
             self._fetch, what="get", patience=patience, writes=False, flights=2, max_waiting=waiting
         )
-        self._saves = Batcher[Write, Record | None](
+        self._saves = Batcher[Write, _Written](
             self._write,
             what="save",
             patience=patience,
             writes=True,
-            key=lambda one: (one.tenant_id, one.session_id),
+            key=lambda one: one.tenant_id.bytes + one.session_id.bytes,
             kind=lambda one: one.expected > 0,
             weight=lambda one: len(one.document),
             flights=2,
@@ -83,12 +86,15 @@ class PostgresSessionStore(PostgresStore, SessionStore):
         write = self._write_of(row, token, document)
         try:
             saved = await (self._force(write, row) if force else self._save(write))
-            if saved is None:
-                saved = await self._explained(session, row, write, force)
+            if saved is None or isinstance(saved, Repeated):
+                saved = await self._explained(session, row, write, force, () if saved is None else saved)
         except OutcomeUnknownError as error:
             # The object carries the token: a repeat of the very same save finds out what became of it.
-            error.retryable, error.token = not force, token
-            raise
+            error.retryable, error.token = not force and error.code != REFUSED_IN_DOUBT, token
+            proof = None if force or error.code != "connection_lost" else await self._proof(write, error)
+            if proof is None:
+                raise
+            saved = proof
         row.set_stored(
             version=saved["version"],
             created_at=aware(saved["created_at"]),
@@ -227,19 +233,23 @@ class PostgresSessionStore(PostgresStore, SessionStore):
     async def _fetch_one(self, key: tuple[UUID, UUID]) -> Record | None:
         return await self.database.fetchrow("get", self._sql.get, *key, self.context.clock.now())
 
-    async def _write(self, rows: Sequence[Write]) -> list[Record | None]:
+    async def _write(self, rows: Sequence[Write]) -> list[_Written]:
         if len(rows) == 1:
             return [await self._write_one(rows[0])]
         sql = self._sql.update_many if rows[0].expected else self._sql.create_many
-        # Safe to repeat: a write that took effect the first time is refused the second, and known by its token.
-        records = await self.database.write("save", sql, *columns(list(rows)), repeat=True)
+        # Safe to repeat: a write that took effect the first time is refused the second, and known by its token. But a
+        # session that was begun and deleted meanwhile would be begun anew.
+        records = await self.database.write("save", sql, *columns(list(rows)), repeat=rows[0].expected > 0)
         saved = {(record[0], record[1]): record for record in records}
-        return [saved.get((row.tenant_id, row.session_id)) for row in rows]
+        refused = Repeated() if isinstance(records, Repeated) else None
+        return [saved.get((row.tenant_id, row.session_id), refused) for row in rows]
 
-    async def _write_one(self, row: Write) -> Record | None:
+    async def _write_one(self, row: Write) -> _Written:
         sql = self._sql.update if row.expected else self._sql.create
-        records = await self.database.write("save", sql, *row, repeat=True)
-        return records[0] if records else None
+        records = await self.database.write("save", sql, *row, repeat=row.expected > 0)
+        if not records:
+            return records if isinstance(records, Repeated) else None
+        return records[0]
 
     async def _force(self, write: Write, row: Session) -> Record | None:
         given = row.created_at if "created_at" in row.model_fields_set else None
@@ -247,7 +257,9 @@ class PostgresSessionStore(PostgresStore, SessionStore):
         records = await self.database.write("save", self._sql.force, *anew, given)
         return records[0] if records else None
 
-    async def _explained(self, session: Session, row: Session, write: Write, force: bool) -> Record:
+    async def _explained(
+        self, session: Session, row: Session, write: Write, force: bool, saved: Sequence[Record]
+    ) -> Record:
         """Return the stored columns when an earlier try of this very save wrote them; else raise why it was refused."""
         now = self.context.clock.now()
         stored = await self.database.fetchrow("save", self._sql.state, row.tenant_id, row.session_id, now, settles=True)
@@ -261,18 +273,31 @@ class PostgresSessionStore(PostgresStore, SessionStore):
                 }
             )
             lifecycle.check_transition(row, present, force=force)
-        if (
-            stored is not None
-            and not force
-            and actual == row.version + 1
-            and stored["write_token"] == write.write_token
-            and stored["digest"] == write.digest
-        ):
+        if stored is not None and not force and _is_of(write, stored):
             return stored
         if force:
             # It was refused for what is no longer there: somebody removed or replaced it in between.
             raise StoreUnavailableError(f"session {row.session_id} changed while it was saved", code="contention")
-        raise lifecycle.stale(session, actual)
+        raise refusal(saved, lifecycle.stale(session, actual))
+
+    async def _proof(self, write: Write, error: OutcomeUnknownError) -> Record | None:
+        """Return the stored columns when they prove that a save whose reply was lost took effect; else None."""
+        try:
+            stored = await self.database.fetchrow(
+                "save", self._sql.state, write.tenant_id, write.session_id, write.last_activity_at
+            )
+        except StoreUnavailableError:
+            raise error from None
+        return stored if stored is not None and _is_of(write, stored) else None
+
+
+def _is_of(write: Write, stored: Record) -> bool:
+    """Return whether what is stored was written by a save."""
+    return (stored["version"], stored["write_token"], stored["digest"]) == (
+        write.expected + 1,
+        write.write_token,
+        write.digest,
+    )
 
 
 def _by_step(

@@ -12,6 +12,7 @@ from focal_core.gate import admit, identifier, moment, same_content, stamp
 from focal_core.memory.models import Entity, Episode, Relationship
 from focal_core.memory.rules import not_found, refuse_if_moved, refuse_unless_repeat
 from focal_core.paging import Page, cursor_scope
+from focal_postgres.database import refusal
 from focal_postgres.errors import register_constraints, register_references
 from focal_postgres.keyset import Key
 from focal_postgres.layout import Layout
@@ -178,12 +179,12 @@ class MemoryTables(PostgresStore):
                 return row
             stored = await self.get_row(method, layout, row.tenant_id, row.id, settles=True)
             if stored is None:
-                raise not_found(type(row).__name__.lower(), row.id)
+                raise refusal(saved, not_found(type(row).__name__.lower(), row.id))
             if expected and not isinstance(stored, Episode) and expected != stored.row_version:
                 # A repeat of an update whose reply was lost finds its own content: what it wants is so already.
                 if same_content(row, stored):
                     return stored
-                raise _stale(row, expected, stored.row_version)
+                raise refusal(saved, _stale(row, expected, stored.row_version))
             refuse_if_moved(row, stored)
 
     async def _write(self, method: str, sql: str, layout: Layout[R], row: R, *, repeat: bool) -> Any:
@@ -218,7 +219,7 @@ def _columns(layout: Layout[Any]) -> tuple[list[str], str]:
 def _with_vectors(layout: Layout[Any], schema: str, saved: str) -> str:
     if layout.vectors is None:
         return saved
-    vector = f"${len(_columns(layout)[0]) + 1}::float4[]"
+    vector = f"${len(_columns(layout)[0]) + 1}::vector"
     return f"WITH saved AS ({saved}), {vector_writes(layout, schema, 'saved', vector)} SELECT * FROM saved"
 
 

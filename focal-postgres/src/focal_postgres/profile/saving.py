@@ -146,7 +146,7 @@ class PostgresProfileSaving(PostgresProfileLineage, PostgresProfileChannels):
                     code="merged",
                     hint="get_by_id returns the profile that survived; change that one",
                 )
-            self.advance(profile, await self._refused("save", PROFILES, bare, expected, revival))
+            self.advance(profile, await self._refused("save", PROFILES, bare, expected, revival, saved))
             return bare.id
         for one in news:
             one.original.set_stored(id=one.item.id)

@@ -2,7 +2,9 @@
 
 ``pytest tests/conformance -p focal_testkit.mutants.engine --mutants`` runs every named mutant against the requirements
 it names; ``--mutate MODULE`` runs blind mutations of a module's syntax tree against all collected tests. Tests are
-collected once; each mutant lives in a forked child, so nothing it breaks reaches the next one.
+collected once; each mutant lives in a forked child, so nothing it breaks reaches the next one. ``--sql-mutants MODULE``
+runs broken statements (``focal_testkit.mutants.sql``) one after the other, since a forked child cannot share a server's
+connections.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from _pytest.runner import runtestprotocol
 from focal_testkit import mutants as package
 from focal_testkit.mutants import MUTANTS, Mutant
 from focal_testkit.mutants.operators import Site, sites
+from focal_testkit.mutants.sql import SqlMutants
 
 _TIMEOUT_SECONDS = 120
 
@@ -55,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("focal mutants")
     group.addoption("--mutants", action="store_true", help="run the named mutants against the requirements they name")
     group.addoption("--mutate", action="append", default=[], metavar="MODULE", help="run blind mutations of a module")
+    group.addoption("--sql-mutants", metavar="MODULE", help="run a module's broken statements of the collected ports")
     group.addoption("--mutants-report", metavar="FILE", help="write the verdicts as JSON")
     group.addoption("--mutants-jobs", type=int, default=os.cpu_count() or 1, help="children at a time")
     group.addoption("--mutants-equivalent", metavar="FILE", help="JSON list of equivalent blind mutants with reasons")
@@ -64,13 +68,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Run mutants in place of the tests when asked to."""
     config = session.config
-    if not config.getoption("--mutants") and not config.getoption("--mutate"):
+    if not any(config.getoption(option) for option in ("--mutants", "--mutate", "--sql-mutants")):
         return None
     if session.testsfailed:
         raise session.Interrupted("errors during collection")
     problems = _run_named(session) if config.getoption("--mutants") else []
     for module in config.getoption("--mutate"):
         problems += _run_blind(session, module)
+    if (module := config.getoption("--sql-mutants")) is not None:
+        problems += _run_sql(session, module)
     session.testsfailed = len(problems)
     for problem in problems:
         print(f"  {problem}")
@@ -84,7 +90,7 @@ def _requirement_of(item: pytest.Item) -> str | None:
 
 def _run_named(session: pytest.Session) -> list[str]:
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if module.name.rsplit(".", 1)[-1] not in ("engine", "operators"):
+        if module.name.rsplit(".", 1)[-1] not in ("engine", "operators", "sql"):
             importlib.import_module(module.name)
     by_requirement: dict[str, list[pytest.Item]] = {}
     for item in session.items:
@@ -158,6 +164,56 @@ def _run_blind(session: pytest.Session, module_name: str) -> list[str]:
     return [f"survived: {verdict.name}" for verdict in alive] + [
         f"listed as equivalent but not there: {name}" for name in stale if name.startswith(f"{module_name}")
     ]
+
+
+def _run_sql(session: pytest.Session, module_name: str) -> list[str]:
+    module: SqlMutants = importlib.import_module(module_name)
+    classes: dict[str, dict[type[Any], list[pytest.Item]]] = {}
+    for item in session.items:
+        if (found := getattr(item, "cls", None)) is not None and _requirement_of(item) is not None:
+            classes.setdefault(found.scenarios.store_class.port, {}).setdefault(found, []).append(item)
+    # Where a port has several classes the first one stands for it.
+    chosen = {port: next(iter(found.items())) for port, found in classes.items()}
+    ours = [one for port in chosen for one in module.MUTANTS if one.port == port]
+    verdicts, problems = list[Verdict](), list[str]()
+    for port, (test_class, items) in chosen.items():
+        session._setupstate.teardown_exact(items[0])
+        for one in (one for one in ours if one.port == port):
+            began = time.monotonic()
+            with module.mutated(one, test_class) as trace:
+                failed = [wanted for wanted in one.kills if any(_fails(wanted, items) for _ in range(one.runs))]
+            verdicts.append(Verdict(f"{port}.{one.name}", tuple(failed)))
+            problems += [
+                f"{one.name} ({one.sentence}) is not noticed by {wanted}"
+                for wanted in one.kills
+                if wanted not in failed
+            ]
+            if not trace.changed:
+                problems.append(f"{one.name} is stale: no statement was changed")
+            problems += [f"{one.name} is no SQL: {reason}" for reason in dict.fromkeys(trace.refused)]
+            print(f"  {time.monotonic() - began:4.1f} s  {port}: {one.name}: {', '.join(failed) or 'NOT NOTICED'}")
+    session._setupstate.teardown_exact(None)
+    noticed = sum(len(verdict.failed) == len(one.kills) for one, verdict in zip(ours, verdicts, strict=True))
+    print(f"broken statements: {noticed} of {len(ours)} noticed by the requirements they name")
+    _write_report(session, module_name, verdicts)
+    return problems
+
+
+def _fails(wanted: str, items: Sequence[pytest.Item]) -> bool:
+    """Run the tests of a requirement, or of one case of it, until one fails, keeping what their class has set up.
+
+    Raises:
+        RuntimeError: a test could not be set up, so that its failure would prove nothing.
+    """
+    for index, item in enumerate(items):
+        found = _requirement_of(item)
+        if wanted in (found, f"{found}[{item.name.partition('[')[2]}"):
+            for report in runtestprotocol(item, log=False, nextitem=items[index - 1]):
+                if report.failed and report.when == "setup":
+                    raise RuntimeError(f"{item.nodeid} cannot be set up:\n{report.longreprtext}")
+                if report.failed:
+                    return True
+    return False
 
 
 def _module_of(item: pytest.Item) -> Any:

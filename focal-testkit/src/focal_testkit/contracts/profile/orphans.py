@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from uuid import UUID
+
 import pytest
 
 from focal_core.clock import ManualClock
-from focal_core.errors import ConflictError
+from focal_core.errors import ConflictError, InvalidDataError
 from focal_core.profile.models import ItemStatus, OnDependents
 from focal_core.profile.store import ProfileStore
 from focal_testkit.contracts.base import ContractBase
@@ -59,6 +62,38 @@ class OrphanContract(ContractBase):
         assert await store.delete_asset(OURS, PROFILE, asset_id(1)) is True
         assert await store.delete_asset(OURS, PROFILE, asset_id(3)) is True
         assert await store.delete_field(OURS, PROFILE, field_id(0)) is True
+
+    @requirement("PROFILES-128", since="1.0")
+    async def test_removed_and_derived_from_at_once(self, store: ProfileStore) -> None:
+        """Of removing an item and deriving another from it at once one succeeds and the other is refused.
+
+        If this fails: looking for dependents and removing are two steps, or looking for the source and writing are.
+        """
+        sources = [item(n, f"source_{n}") for n in range(32)]
+        await store.save(profile(0, fields=holding(*sources)))
+
+        async def remove(n: int) -> bool | ConflictError:
+            try:
+                return await store.delete_field(OURS, PROFILE, field_id(n))
+            except ConflictError as error:
+                return error
+
+        async def derive(n: int) -> UUID | InvalidDataError:
+            try:
+                return await store.update_field(OURS, PROFILE, derived(100 + n, sources[n]))
+            except InvalidDataError as error:
+                return error
+
+        # Twice: by the second time a store has all its connections.
+        for numbers in (range(16), range(16, 32)):
+            pairs = await asyncio.gather(*(asyncio.gather(remove(n), derive(n)) for n in numbers))
+
+            for n, (removed, written) in zip(numbers, pairs, strict=True):
+                if removed is True:
+                    assert isinstance(written, InvalidDataError)
+                else:
+                    assert isinstance(removed, ConflictError)
+                    assert written == field_id(100 + n)
 
     @requirement("PROFILES-121", since="1.0")
     async def test_dependents_orphan(self, store: ProfileStore) -> None:

@@ -254,3 +254,16 @@ class GivesUpUnderLoad(InMemorySessionStore):
         await asyncio.sleep(0)
         running.pop()
         return await super().save(session, force=force)
+
+
+@mutant("SESSIONS-071")
+class ForcesUnderLoad(InMemorySessionStore):
+    """A save that meets another one is not held to its version."""
+
+    saving = 0
+
+    async def save(self, session: Session, *, force: bool = False) -> Session:
+        self.saving += 1
+        await asyncio.sleep(0)
+        met, self.saving = self.saving > 1, self.saving - 1
+        return await super().save(session, force=force or met)

@@ -9,7 +9,11 @@ from uuid import UUID
 
 from focal_core.audit.inmemory import InMemoryAuditStore
 from focal_core.audit.models import TurnRecord
+from focal_core.config.inmemory import InMemoryConfigStore
+from focal_core.config.models import Rule
 from focal_core.context import BackendContext
+from focal_core.conversation.inmemory import InMemorySessionStore
+from focal_core.conversation.models import Session
 from focal_core.inmemory.table import Table
 from focal_core.paging import Page
 from focal_testkit.mutants import mutant
@@ -32,6 +36,29 @@ class IdAloneIsTheKey(InMemoryAuditStore):
         for owner in set(table.tenants_of(record.id)) - {record.tenant_id}:
             table.remove(owner, record.id)
         return super()._append(table, record, check)
+
+
+@mutant("STORE-002", "SESSIONS-019")
+class SavesForEveryTenant(InMemorySessionStore):
+    """The second save of a session replaces those of its id under every tenant."""
+
+    async def save(self, session: Session, *, force: bool = False) -> Session:
+        saved = await super().save(session, force=force)
+        for owner in self._sessions.tenants_of(saved.session_id) if saved.version > 1 else ():
+            self._sessions.put(saved.model_copy(update={"tenant_id": owner}, deep=True))
+        return saved
+
+
+@mutant("STORE-002")
+class VectorOfAnyTenant(InMemoryConfigStore):
+    """A rule is read with the vector that another tenant's rule of its id has."""
+
+    async def get_rule(self, tenant_id: UUID, rule_id: UUID) -> Rule | None:
+        found = await super().get_rule(tenant_id, rule_id)
+        others = [self._rules.get(owner, rule_id) for owner in self._rules.tenants_of(rule_id) - {tenant_id}]
+        if found is not None and others and others[0] is not None:
+            found.set_stored(condition_embedding=others[0].condition_embedding)
+        return found
 
 
 @mutant("STORE-003")

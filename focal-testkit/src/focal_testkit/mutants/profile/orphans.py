@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,18 @@ class OrphansUnasked(InMemoryProfileStore):
 
     def remove_version(self, table: Any, tenant_id: UUID, profile_id: UUID, id: UUID, on_dependents: Any) -> bool:
         return super().remove_version(table, tenant_id, profile_id, id, OnDependents.ORPHAN)
+
+
+@mutant("PROFILES-128")
+class LooksThenRemoves(InMemoryProfileStore):
+    """Between looking for dependents and removing their source others may derive from it."""
+
+    async def delete_field(self, tenant_id: UUID, profile_id: UUID, field_id: UUID, **options: Any) -> bool:
+        had_dependents = any(self.dependents(tenant_id, field_id))
+        await asyncio.sleep(0)
+        if had_dependents:
+            return await super().delete_field(tenant_id, profile_id, field_id, **options)
+        return self._fields.remove(tenant_id, field_id) is not None
 
 
 @mutant("PROFILES-121")
