@@ -52,14 +52,15 @@ async def introduce(connection: Any) -> None:
     """Tell a new asyncpg connection what it would ask the server at the first use of each of these types.
 
     The question costs round trips, and behind a transaction pooler its answer may come from another server process.
-    A driver that keeps the arrays elsewhere asks, as ever. Vectors travel in pgvector's own form: as ``float4[]``, which
+    A driver that keeps the arrays elsewhere asks, as ever. Vectors go in pgvector's own form: as ``float4[]``, which
     the driver writes component by component, one of 1,536 costs ten times as much.
     """
-    with suppress(AttributeError, LookupError, TypeError):
-        connection._protocol.get_settings().register_data_types(_TYPES)
     schema = await connection.fetchval(_VECTOR_SCHEMA)
     if schema is not None:
         await connection.set_type_codec("vector", schema=schema, encoder=packed, decoder=vector_of, format="binary")
+    # Last: the driver forgets what it knows of arrays when it is given a codec.
+    with suppress(AttributeError, LookupError, TypeError):
+        connection._protocol.get_settings().register_data_types(_TYPES)
 
 
 def packed(vector: Sequence[float]) -> bytes:

@@ -84,7 +84,11 @@ class Database:
         async def connect() -> Connection:
             try:
                 connection: Connection = await asyncpg.connect(**self.options.connect_arguments(dsn))
-                await introduce(connection)
+                try:
+                    await introduce(connection)
+                except BaseException:
+                    connection.terminate()
+                    raise
             except Exception as error:
                 raise connect_failure(error, where) from self._cause(error)
             connection.add_log_listener(self._hear)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
@@ -63,24 +64,7 @@ class PostgresProfileAssembly(PostgresProfileTables):
             found: a SELECT of ``PROFILES.select()``; its own WITH clause may only be inside parentheses.
             include_history: whether to read versions that are not active too.
         """
-        schema = self.schema
-        theirs = "r ON r.tenant_id = p.tenant_id AND r.profile_id = p.id"
-        active = "" if include_history else " AND r.status = 'active'"
-        parts = (
-            _ROWS.select(PROFILES, "p r", "r.id"),
-            _ROWS.select(IDENTITIES, f"p JOIN {schema}.{IDENTITIES.table} {theirs}"),
-            _ROWS.select(FIELDS, f"p JOIN {schema}.{FIELDS.table} {theirs}{active}"),
-            _ROWS.select(ASSETS, f"p JOIN {schema}.{ASSETS.table} {theirs}{active}"),
-            # Consents stay with the profile they were given to.
-            _ROWS.select(CONSENTS, f"tree p JOIN {schema}.{CONSENTS.table} {theirs}", "p.survivor_id"),
-        )
-        return (
-            f"WITH RECURSIVE p AS ({found}),"
-            " tree AS (SELECT p.tenant_id, p.id, p.id AS survivor_id FROM p UNION"
-            f" SELECT m.tenant_id, m.id, t.survivor_id FROM tree t JOIN {schema}.{PROFILES.table} m"
-            " ON m.tenant_id = t.tenant_id AND m.merged_into_id = t.id)"
-            f" {' UNION ALL '.join(parts)}"
-        )
+        return _profiles_text(self.schema, found, include_history)
 
     def assembled(self, records: Sequence[Record], include_history: bool = False) -> list[CustomerProfile]:
         """Return the profiles that the rows of ``profiles_text`` make, as of now; by created_at, then id."""
@@ -95,6 +79,27 @@ class PostgresProfileAssembly(PostgresProfileTables):
         for id, profile in profiles.items():
             _fill(profile, *belonging[id], now=now, include_history=include_history)
         return sorted(profiles.values(), key=lambda profile: (profile.created_at, profile.id))
+
+
+@functools.cache
+def _profiles_text(schema: str, found: str, include_history: bool) -> str:
+    theirs = "r ON r.tenant_id = p.tenant_id AND r.profile_id = p.id"
+    active = "" if include_history else " AND r.status = 'active'"
+    parts = (
+        _ROWS.select(PROFILES, "p r", "r.id"),
+        _ROWS.select(IDENTITIES, f"p JOIN {schema}.{IDENTITIES.table} {theirs}"),
+        _ROWS.select(FIELDS, f"p JOIN {schema}.{FIELDS.table} {theirs}{active}"),
+        _ROWS.select(ASSETS, f"p JOIN {schema}.{ASSETS.table} {theirs}{active}"),
+        # Consents stay with the profile they were given to.
+        _ROWS.select(CONSENTS, f"tree p JOIN {schema}.{CONSENTS.table} {theirs}", "p.survivor_id"),
+    )
+    return (
+        f"WITH RECURSIVE p AS ({found}),"
+        " tree AS (SELECT p.tenant_id, p.id, p.id AS survivor_id FROM p UNION"
+        f" SELECT m.tenant_id, m.id, t.survivor_id FROM tree t JOIN {schema}.{PROFILES.table} m"
+        " ON m.tenant_id = t.tenant_id AND m.merged_into_id = t.id)"
+        f" {' UNION ALL '.join(parts)}"
+    )
 
 
 def _fill(
