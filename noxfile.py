@@ -30,6 +30,7 @@ REFERENCE = {
     "all": ["inmemory.table", "inmemory.store"],
 }
 """Port -> the modules of the reference that blind mutations change; what all ports share last."""
+BENCHMARKS = ["measure", "single_rows", "sessions_and_audit", "vector_search", "text_and_graph", "bulk_episodes"]
 
 
 def _install(session: nox.Session, *tools: str) -> None:
@@ -111,9 +112,10 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure start-up, paging, search, embeddings and replay; figures, not tests."""
+    """Measure what runs in memory, then PostgreSQL beside its bare driver; ``-- --quick`` takes under two minutes."""
     _install(session)
-    session.run("python", "benchmarks/measure.py")
+    for name in BENCHMARKS:
+        session.run("python", f"benchmarks/{name}.py", *session.posargs)
 
 
 @nox.session

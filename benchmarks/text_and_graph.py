@@ -1,69 +1,35 @@
-"""What text search and traversal on PostgreSQL cost: ``python benchmarks/text_and_graph.py [--quick] [--url URL]``.
+"""What text search and traversal on PostgreSQL cost.
 
 100,000 episodes of one group, and as many of other groups and tenants with the same words; 20,000 entities with
-100,000 relationships. Each call alternates with its own statement on a bare asyncpg connection, which makes no models
-of the rows. What is found is compared with what the contents say. ``--quick`` takes a tenth. Exit status 1 on a wrong
-answer, or when a call takes more than one statement.
+100,000 relationships. Rounds of calls alternate with rounds of their own statements on a bare asyncpg connection, which
+makes the same models of the rows in one validation each, in any order. What is found is compared with what the contents
+say, and each call takes one statement.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import sys
-import tempfile
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import accumulate
-from pathlib import Path
 from random import Random
-from statistics import quantiles
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-import asyncpg
-from rich.console import Console
-from rich.table import Table
+from harness import Call, Given, Outcome, Server, compare, in_turn, judged, main, opened, options, table_of
+from opponent import Statement, Watching, bare_pool, model
 
 from focal_core.context import BackendContext
 from focal_core.memory.models import Episode
 from focal_core.memory.search import best_texts
-from focal_postgres import embedded, migrate
-from focal_postgres.database import Database, Record
+from focal_postgres.database import Database
 from focal_postgres.memory import PostgresMemoryStore
-from focal_postgres.settings import PostgresOptions
+from focal_postgres.memory.tables import ENTITIES, EPISODES, RELATIONSHIPS
 
 TENANT, OTHER, GROUP = UUID(int=1), UUID(int=2), "agent:7"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SERVER = {"shared_buffers": "1GB", "fsync": "off", "synchronous_commit": "off", "max_wal_size": "8GB"}
 VOCABULARY = 20_000
-
-
-class Row(NamedTuple):
-    """One line of the result, times in milliseconds."""
-
-    name: str
-    hits: float
-    p50: float
-    p95: float
-    bare_p50: float
-    statements: float
-    target: str
-
-
-class Watching(Database):
-    """Remembers the statements it runs."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.seen: list[tuple[str, tuple[Any, ...]]] = []
-
-    async def fetch(  # noqa: D102
-        self, method: str, sql: str, *args: Any, **options: Any
-    ) -> list[Record]:
-        self.seen.append((sql, args))
-        return await super().fetch(method, sql, *args, **options)
 
 
 def vocabulary() -> list[str]:
@@ -117,110 +83,120 @@ async def load_graph(connection: Any, nodes: int, edges: int) -> None:
     )
 
 
-async def timed(
-    name: str,
-    database: Watching,
-    connection: Any,
-    calls: Sequence[Callable[[], Awaitable[Any]]],
-    target: str = "",
-) -> Row:
-    """Return what calls cost, each beside its own statement on a bare connection."""
-    ours, theirs, hits, statements = [], [], 0, 0
-    for call in calls:
-        await call()
-    for call in calls:
-        database.seen.clear()
-        start = time.perf_counter()
-        hits += len(await call())
-        ours.append(1000 * (time.perf_counter() - start))
-        statements += len(database.seen)
-        sql, args = database.seen[-1]
-        start = time.perf_counter()
-        await connection.fetch(sql, *args)
-        theirs.append(1000 * (time.perf_counter() - start))
-    cuts = quantiles(ours, n=20)
-    return Row(name, hits / len(calls), cuts[9], cuts[18], quantiles(theirs, n=20)[9], statements / len(calls), target)
+async def bare(connection: Any, statement: Statement, made: Callable[[Sequence[Any]], Any]) -> Any:
+    """Return what the opponent answers."""
+    return made(await connection.fetch(statement.sql, *statement.args))
 
 
-async def measure(url: str, rows: int, nodes: int, edges: int, times: int) -> tuple[list[Row], list[str]]:
-    """Return the figures, and what was wrong."""
-    options = PostgresOptions.model_validate({"url": url, "pool_size": 2})
-    await migrate.upgrade(options)
-    database = Watching(options, BackendContext())
-    await database.open()
-    store = PostgresMemoryStore(database)
-    words = vocabulary()
+Query = Callable[[PostgresMemoryStore], Awaitable[list[Any]]]
+
+
+def search(query: str) -> Query:
+    """Return a text search."""
+    return lambda store: store.text_search_episodes(query, GROUP, tenant_id=TENANT)
+
+
+def walk(start: UUID, depth: int) -> Query:
+    """Return a traversal."""
+    return lambda store: store.traverse_from_entities([start], GROUP, depth, tenant_id=TENANT)
+
+
+def hits_of(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return what the opponent makes of the rows of a traversal: entities first, then relationships, of each kind."""
+    behind = 3 + len(ENTITIES.columns) + 1
+    edges = {row[behind + _ID]: model(RELATIONSHIPS, row, behind) for row in rows if row[0] == 1}
+    return [
+        {"entity": model(ENTITIES, row, 3), "distance": row[1], "via": [edges[id] for id in row[2]]}
+        for row in rows
+        if row[0] == 0
+    ]
+
+
+def episodes_of(rows: Sequence[Any]) -> list[Episode]:
+    """Return what the opponent makes of the rows of a text search."""
+    return [model(EPISODES, row, 1) for row in rows]
+
+
+_ID = RELATIONSHIPS.names.index("id")
+
+
+def misleads(query: str, stored: Sequence[Episode], found: set[UUID]) -> bool:
+    """Return whether a search has found what does not match, or left out what matches as a whole."""
+    whole = {one.id for one in stored if set(query.split()) <= set(one.content.lower().rstrip(".").split())}
+    part = {one.id for one, _ in best_texts(query, stored)}
+    return not found <= part or (len(whole) <= 1000 - len(found & part) and not whole <= found)
+
+
+async def measure(server: Server, given: Given) -> Outcome:
+    """Compare searches and traversals."""
+    rows, nodes, edges = given.of((100_000, 20_000, 100_000), (10_000, 2_000, 10_000), (1_000, 200, 1_000))
+    times, rounds = given.of((100, 5), (20, 5), (5, 1))
+    words, random = vocabulary(), Random(4)
     stored = episodes(words, rows, TENANT, [GROUP], 1)
-    await store.add_episodes(stored)
-    await store.add_episodes(episodes(words, rows // 2, TENANT, [f"session:{n}" for n in range(500)], 2))
-    await store.add_episodes(episodes(words, rows // 2, OTHER, [GROUP], 3))
-    connection = await asyncpg.connect(url, server_settings={"jit": "off", "max_parallel_workers_per_gather": "0"})
-    await load_graph(connection, nodes, edges)
-    await connection.execute("VACUUM ANALYZE")
-    random, wrong = Random(4), []
 
-    def search(query: str) -> Callable[[], Awaitable[Any]]:
-        return lambda: store.text_search_episodes(query, GROUP, tenant_id=TENANT)
+    def some(low: int, high: int, size: int) -> list[str]:
+        return [" ".join(random.sample(words[low:high], size)) for _ in range(times)]
 
-    def walk(start: UUID, depth: int) -> Callable[[], Awaitable[Any]]:
-        return lambda: store.traverse_from_entities([start], GROUP, depth, tenant_id=TENANT)
-
-    def some(low: int, high: int, count: int) -> list[str]:
-        return [" ".join(random.sample(words[low:high], count)) for _ in range(times)]
-
-    pairs = [" ".join(random.sample(one.content[:-1].lower().split(), 2)) for one in random.sample(stored, times)]
-    result = []
-    for name, queries, target in (
-        ("two words of one episode", pairs, "p95 3 ms"),
-        ("two frequent words", some(20, 120, 2), "p95 3 ms"),
-        ("one rare word", some(5_000, 20_000, 1), "p95 3 ms"),
-        ("one word of 1 % of the episodes", some(100, 140, 1), ""),
-        ("the most frequent words", [one for one in words[:5] for _ in range(times // 5)], ""),
-        ("a word that is nowhere", [f"{one}x" for one in some(0, 20_000, 1)], "p95 3 ms"),
-    ):
-        result.append(await timed(name, database, connection, [search(query) for query in queries], target))
-        for query in queries[:2]:
-            found = {one.id for one in await store.text_search_episodes(query, GROUP, 1000, tenant_id=TENANT)}
-            whole = [one for one in stored if set(query.split()) <= set(one.content.lower().rstrip(".").split())]
-            part = {one.id for one, _ in best_texts(query, stored)}
-            if not found <= part or (len(whole) <= 1000 - len(found & part) and not {one.id for one in whole} <= found):
-                wrong.append(f"{name}: {query}")
+    searches = {
+        "two words of one episode": [
+            " ".join(random.sample(one.content[:-1].lower().split(), 2)) for one in random.sample(stored, times)
+        ],
+        "two frequent words": some(20, 120, 2),
+        "one rare word": some(5_000, 20_000, 1),
+        "one word of 1 % of the episodes": some(100, 140, 1),
+        "the most frequent words": [one for one in words[:5] for _ in range(times // 5)],
+        "a word that is nowhere": [f"{one}x" for one in some(0, 20_000, 1)],
+    }
+    within = {"two words of one episode", "two frequent words", "one rare word", "a word that is nowhere"}
+    queries: dict[str, list[Query]] = {name: [search(one) for one in asked] for name, asked in searches.items()}
     for depth in (1, 2, 3):
-        walks = [walk(UUID(int=random.randint(1, nodes)), depth) for _ in range(times)]
-        result.append(await timed(f"traversal, depth {depth}", database, connection, walks, "1 statement"))
-    wrong += [f"{row.name}: {row.statements} statements" for row in result if row.statements != 1.0]
-    await connection.close()
-    await database.close()
-    return result, wrong
-
-
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
-    parser.add_argument("--url", help="an empty database; without it an embedded server is started")
-    given = parser.parse_args()
-    sizes = (10_000, 2_000, 10_000, 20) if given.quick else (100_000, 20_000, 100_000, 100)
-    if given.url:
-        rows, wrong = asyncio.run(measure(given.url, *sizes))
-    else:
-        with tempfile.TemporaryDirectory(prefix="focal-text-", ignore_cleanup_errors=True) as folder:
-            # As root, PostgreSQL runs as another user, who must be let in.
-            Path(folder).chmod(0o755)
-            server = embedded.join(Path(folder) / "server", settings=SERVER)
-            try:
-                rows, wrong = asyncio.run(measure(server.url, *sizes))
-            finally:
-                embedded.leave(server)
-    table = Table("what", "hits", "p50 ms", "p95 ms", "bare p50 ms", "statements", "target")
-    for row in rows:
-        figures = (f"{row.hits:,.1f}", *(f"{one:.2f}" for one in (row.p50, row.p95, row.bare_p50)))
-        table.add_row(row.name, *figures, f"{row.statements:.1f}", row.target)
-    Console(width=120).print(table)
-    for one in wrong:
-        print(f"wrong: {one}", file=sys.stderr)
-    return 1 if wrong else 0
+        starts = [UUID(int=random.randint(1, nodes)) for _ in range(times)]
+        queries[f"traversal, depth {depth}"] = [walk(start, depth) for start in starts]
+    problems: list[str] = []
+    async with (
+        server.database() as url,
+        opened(Watching(options(url))) as watching,
+        opened(Database(options(url), BackendContext())) as database,
+        await bare_pool(url, 1) as pool,
+        pool.acquire() as connection,
+    ):
+        seen, store = PostgresMemoryStore(watching), PostgresMemoryStore(database)
+        await store.add_episodes(stored)
+        await store.add_episodes(episodes(words, rows // 2, TENANT, [f"session:{n}" for n in range(500)], 2))
+        await store.add_episodes(episodes(words, rows // 2, OTHER, [GROUP], 3))
+        await load_graph(connection, nodes, edges)
+        await connection.execute("VACUUM ANALYZE")
+        for name, asked in searches.items():
+            for query in asked[:2]:
+                found = await store.text_search_episodes(query, GROUP, 1000, tenant_id=TENANT)
+                if misleads(query, stored, {one.id for one in found}):
+                    problems.append(f"{name}: {query}")
+        comparisons = []
+        for name in filter(lambda name: given.only in name, queries):
+            hits, statements = 0, []
+            for query in queries[name]:
+                watching.seen.clear()
+                hits += len(await query(seen))
+                statements += watching.seen
+            if len(statements) != times:
+                problems.append(f"{name}: {len(statements)} statements in {times} calls")
+            ours: list[Call] = [partial(query, store) for query in queries[name]]
+            made = hits_of if name.startswith("traversal") else episodes_of
+            theirs: list[Call] = [partial(bare, connection, one, made) for one in statements]
+            comparisons.append(
+                await compare(
+                    f"{name} ({hits / times:.1f} hits)",
+                    {
+                        "focal": partial(in_turn, ours, server.cpu),
+                        "bare asyncpg": partial(in_turn, theirs, server.cpu),
+                    },
+                    rounds,
+                    within=3.0 if name in within else None,
+                )
+            )
+    table = table_of(comparisons, f"text search over {rows:,} episodes, traversal of {edges:,} edges")
+    return Outcome([table], [one.as_json() for one in comparisons], problems, judged(comparisons))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(measure, __doc__ or "", **SERVER)

@@ -147,8 +147,8 @@ def cosine_of_units(left: Sequence[float], right: Sequence[float]) -> float:
 def cosine_to(direction: Sequence[float], vector: Sequence[float]) -> float:
     """Return the cosine of a vector of length 1 and any other, as ``cosine_of_units`` would; both (dim,) floats.
 
-    Embeddings are of length 1 but for the rounding to float32. Scaling one of 1,536 components anew takes three times as
-    long as telling its length and its distance, which give the cosine as well: |a - b|^2 = 1 + |b|^2 - 2 |b| cos.
+    Embeddings are of length 1 but for the rounding to float32. Scaling one of 1,536 components anew takes three times
+    as long as telling its length and its distance, which give the cosine as well: |a - b|^2 = 1 + |b|^2 - 2 |b| cos.
     """
     length = math.hypot(*vector)
     if abs(length - 1.0) > 0.001:
