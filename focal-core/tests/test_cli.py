@@ -175,6 +175,28 @@ def test_doctor_tells_what_is_configured_and_what_is_missing(focal: Any, in_fold
     assert status["backends.spare"] == "unused"
 
 
+def test_doctor_tells_which_ports_the_default_backend_does_not_serve(focal: Any, install: Any, in_folder: Path) -> None:
+    """A default backend with fewer ports than focal leaves the others without one."""
+    source = """
+        from focal_core.inmemory.backend import InMemoryBackend
+
+        class AuditOnly(InMemoryBackend):
+            name = "acme"
+            ports = {"audit": InMemoryBackend.ports["audit"]}
+            capabilities = frozenset({"purge"})
+    """
+    install("acme", backends={"acme": "acme_backend:AuditOnly"}, modules={"acme_backend": source})
+    Path("focal.toml").write_text('[stores]\ndefault = "acme"\n')
+
+    code, out, _ = focal("doctor", "--json")
+
+    found = {check["subject"]: check for check in json.loads(out)["checks"]}
+    assert code == 0
+    assert found["port audit"]["status"] == "ok"
+    assert found["port memory"]["status"] == "missing"
+    assert "does not serve it" in found["port memory"]["detail"]
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [

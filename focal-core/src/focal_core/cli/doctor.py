@@ -88,8 +88,12 @@ def _port(settings: FocalSettings, port: str) -> Finding:
         return Finding(f"port {port}", "missing", "no backend is named for it", how_to_set(port))
     try:
         registration = registry.find(settings.backend_use(name), also=settings.backends)
+        served = registry.load_registered(registration).ports
     except FocalError as error:
         return _failed(f"port {port}", error)
+    if port not in served:
+        detail = f"{name} ({registration.name}, {registration.origin}) does not serve it"
+        return Finding(f"port {port}", "missing", detail, how_to_set(port))
     return Finding(f"port {port}", "ok", f"{name} ({registration.name}, {registration.origin})")
 
 
