@@ -83,7 +83,7 @@ async def counts(connection: Any, tenant: UUID) -> list[int]:
 
 async def measure(server: Server, given: Given) -> Outcome:
     """Load batches in turn, each for a tenant of its own that is removed afterwards."""
-    batch, rounds = given.of((10_000, 6), (1_000, 3), (100, 1))
+    batch, rounds = given.of((10_000, 6), (2_000, 3), (100, 1))
     seeds, problems = count(), []
     async with (
         server.database() as url,

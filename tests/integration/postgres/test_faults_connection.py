@@ -216,7 +216,14 @@ async def _cut_while_writing(lane: Lane, tenant: UUID) -> asyncio.Task[Any]:
     call = asyncio.ensure_future(lane.store("memory").add_episodes([one(tenant) for one in _many()]))
     await trigger.wait()
     busy = lane.database.primary._busy
-    await until(lambda: any(one._transport.get_write_buffer_size() > 65_536 for one in busy))
+    sizes = [0]
+
+    def asleep() -> bool:
+        # Full, and not growing any more: until then the load may be busy making the next part.
+        sizes.append(max((one._transport.get_write_buffer_size() for one in busy), default=0))
+        return sizes[-1] > 65_536 and len(set(sizes[-10:])) == 1
+
+    await until(asleep)
     lane.proxy.remove(trigger)
     lane.proxy.cut()
     return call

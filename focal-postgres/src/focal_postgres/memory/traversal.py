@@ -88,11 +88,18 @@ def hits_of(records: Sequence[Record]) -> list[TraversalHit]:
         if record[_KIND] == 1:
             edge = RELATIONSHIPS.load(record, after_entity)
             edges[edge.id] = edge
+    given: set[object] = set()
+
+    def own(id: object) -> Relationship:
+        """Return a relationship that no other hit has: most are of one hit only, and need no copy."""
+        if id in given:
+            return validated_copy(edges[id])
+        given.add(id)
+        return edges[id]
+
     hits = [
         TraversalHit(
-            entity=ENTITIES.load(record, _FIRST),
-            distance=record[_DISTANCE],
-            via=[validated_copy(edges[id]) for id in record[_WAY]],
+            entity=ENTITIES.load(record, _FIRST), distance=record[_DISTANCE], via=[own(id) for id in record[_WAY]]
         )
         for record in records
         if record[_KIND] == 0
