@@ -62,12 +62,14 @@ def is_retryable_conflict(error: BaseException) -> bool:
 def is_connection_loss(error: BaseException) -> bool:
     """Return whether the connection is gone, whatever class says so.
 
-    asyncpg's ``InterfaceError`` stands for a closed connection as well as for a wrong number of arguments; the
-    connection itself tells which.
+    asyncpg's ``InterfaceError`` stands for a closed connection as well as for a wrong number of arguments, which it
+    notices before anything is sent.
     """
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state.startswith("08") or state in ("57P01", "57P02", "57P03")
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError) and "expects" not in str(error)
     return isinstance(error, OSError | asyncpg.InternalClientError)
 
 

@@ -144,7 +144,8 @@ async def history(store: Any, seed: int, clients: int = 4, operations: int = 5) 
                 return int((await store.save(session)).version)
             except OutcomeUnknownError as error:
                 doubt = error
-                if not error.retryable:
+                # A session that was begun, and deleted by another before the repeat, would be begun a second time.
+                if not error.retryable or session.version == 0:
                     raise
             except StoreError:
                 # That a repeat was refused tells nothing of what was in doubt.
