@@ -173,7 +173,7 @@ def loaded(
 async def measure(server: Server, given: Given) -> Outcome:
     """Compare every workload under each of its shapes of load."""
     rounds, seconds = given.of((9, 1.0), (3, 0.2), (1, 0.02))
-    burst, sessions = given.of((1_000, 2_000), (1_000, 2_000), (80, 100))
+    burst, sessions = given.of((1_000, 2_000), (1_000, 2_000), (80, 1_000))
     comparisons = []
     async with server.database() as url:
         trips = await counted(url)
