@@ -115,6 +115,9 @@ class Database:
             raise mapped(ConnectionError(), "the database is not open")
         return self._primary
 
+    def _reading(self, replica: bool) -> Pool:
+        return self._replica if replica and self._replica is not None else self.primary
+
     async def fetch(
         self, method: str, sql: str, *args: Any, replica: bool = False, search: bool = False, settles: bool = False
     ) -> list[Record]:
@@ -133,7 +136,7 @@ class Database:
         Raises:
             StoreError: by ``errors.mapped``; an OutcomeUnknownError only where ``settles``.
         """
-        pool = self._replica if replica and self._replica is not None else self.primary
+        pool = self._reading(replica)
         if search and not self.options.keeps_session_state:
             begin = "; ".join(
                 ["BEGIN", *(f"SET LOCAL {name} = '{value}'" for name, value in self.options.search_settings.items())]
@@ -149,7 +152,7 @@ class Database:
         self, method: str, sql: str, *args: Any, replica: bool = False, settles: bool = False
     ) -> Record | None:
         """Run a statement that only reads, and return its first row or None; as ``fetch``."""
-        pool = self._replica if replica and self._replica is not None else self.primary
+        pool = self._reading(replica)
         return await self._run(
             pool, method, lambda connection: connection.fetchrow(sql, *args), repeat=True, doubt=settles
         )
@@ -389,8 +392,3 @@ def shown(dsn: str) -> str:
     """Return host, port and database of an address, as they may stand in a message."""
     parts = urlsplit(dsn)
     return f"PostgreSQL at {parts.netloc.rpartition('@')[2] or 'the local socket'}{parts.path}"
-
-
-def values_of(records: Sequence[Record], column: str) -> list[Any]:
-    """Return one column of several rows."""
-    return [record[column] for record in records]

@@ -105,12 +105,11 @@ class PostgresOptions(BaseModel):
         """Prepared statements a connection keeps."""
         return 0 if self.pgbouncer is True else 500
 
-    def connect_arguments(self, dsn: str, *, bulk: bool = False) -> dict[str, Any]:
+    def connect_arguments(self, dsn: str) -> dict[str, Any]:
         """Return the arguments of ``asyncpg.connect`` for an address.
 
         Args:
             dsn: a normalised address (``url``, ``read_url``, ``migration_url``, or an embedded server's).
-            bulk: whether the connection is for statements that may take ``bulk_deadline``.
         """
         arguments: dict[str, Any] = {
             "dsn": dsn,
@@ -121,10 +120,9 @@ class PostgresOptions(BaseModel):
         }
         if self.keeps_session_state:
             # The server gives up a little before the client, so that a slow statement ends with a known outcome.
-            patience = self.bulk_deadline if bulk else self.deadline
             arguments["server_settings"] = {
                 "application_name": self.application_name,
-                "statement_timeout": str(max(1, int(patience * 950))),
+                "statement_timeout": str(max(1, int(self.deadline * 950))),
                 "idle_in_transaction_session_timeout": "30s",
                 "jit": "off",
                 "max_parallel_workers_per_gather": "0",

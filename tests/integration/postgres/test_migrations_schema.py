@@ -28,9 +28,9 @@ from focal_core.profile import models as profile
 from focal_postgres import migrate
 from focal_postgres.layout import Layout
 from focal_postgres.migrations import include_object
+from focal_postgres.names import ASSET_COLUMNS, FIELD_COLUMNS, IDENTITY_COLUMNS, PROFILE_PARTS
 from focal_postgres.schema import metadata, metadata_for
 from focal_postgres.schema.columns import VectorType
-from focal_postgres.schema.profile import ASSET_COLUMNS, FIELD_COLUMNS, IDENTITY_COLUMNS, PARTS
 from focal_postgres.schema.roles import grants
 from focal_postgres.settings import PostgresOptions
 from focal_testkit.servers.postgres import PostgresServer, connected
@@ -154,7 +154,7 @@ LAYOUTS: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
     "episodes": (memory.Episode, {"vectors": "episode_vectors"}),
     "entities": (memory.Entity, {"vectors": "entity_vectors"}),
     "relationships": (memory.Relationship, {}),
-    "customer_profiles": (profile.CustomerProfile, {"without": PARTS}),
+    "customer_profiles": (profile.CustomerProfile, {"without": PROFILE_PARTS}),
     "channel_identities": (profile.ChannelIdentity, {"renamed": IDENTITY_COLUMNS}),
     "profile_fields": (profile.ProfileField, {"renamed": FIELD_COLUMNS}),
     "profile_assets": (profile.ProfileAsset, {"renamed": ASSET_COLUMNS}),

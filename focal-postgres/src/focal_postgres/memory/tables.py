@@ -20,7 +20,6 @@ from focal_postgres.memory.text import text_columns
 from focal_postgres.store import PostgresStore, vector_writes
 
 R = TypeVar("R", Episode, Entity, Relationship)
-G = TypeVar("G", Entity, Relationship)
 
 EPISODES = Layout(Episode, "episodes", vectors="episode_vectors")
 ENTITIES = Layout(Entity, "entities", vectors="entity_vectors")

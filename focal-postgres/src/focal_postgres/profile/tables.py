@@ -23,6 +23,7 @@ from focal_core.profile.status import effective_status
 from focal_postgres.database import Database, Record
 from focal_postgres.errors import register_constraints
 from focal_postgres.layout import Layout
+from focal_postgres.names import ASSET_COLUMNS, FIELD_COLUMNS, IDENTITY_COLUMNS, PROFILE_PARTS
 from focal_postgres.pool import Connection
 from focal_postgres.store import PostgresStore
 
@@ -32,11 +33,11 @@ V = TypeVar("V", bound=ProfileField | ProfileAsset)
 PROFILES = Layout(
     CustomerProfile,
     "customer_profiles",
-    without=("channel_identities", "fields", "field_history", "assets", "asset_history", "consents"),
+    without=PROFILE_PARTS,
 )
-IDENTITIES = Layout(ChannelIdentity, "channel_identities", renamed={"primary": "is_primary"})
-FIELDS = Layout(ProfileField, "profile_fields", renamed={"name": "field_name", "value": "field_value"})
-ASSETS = Layout(ProfileAsset, "profile_assets", renamed={"storage_path": "asset_reference"})
+IDENTITIES = Layout(ChannelIdentity, "channel_identities", renamed=IDENTITY_COLUMNS)
+FIELDS = Layout(ProfileField, "profile_fields", renamed=FIELD_COLUMNS)
+ASSETS = Layout(ProfileAsset, "profile_assets", renamed=ASSET_COLUMNS)
 CONSENTS = Layout(Consent, "consents")
 DEFINITIONS = Layout(ProfileFieldDefinition, "profile_field_definitions")
 REQUIREMENTS = Layout(ScenarioFieldRequirement, "scenario_field_requirements")

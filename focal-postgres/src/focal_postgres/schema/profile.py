@@ -17,6 +17,7 @@ from focal_core.profile.models import (
     ProfileFieldDefinition,
     ScenarioFieldRequirement,
 )
+from focal_postgres.names import ASSET_COLUMNS, FIELD_COLUMNS, IDENTITY_COLUMNS, PROFILE_PARTS
 from focal_postgres.schema.columns import (
     check,
     columns_of,
@@ -29,12 +30,6 @@ from focal_postgres.schema.columns import (
     uuid_type,
 )
 from focal_postgres.schema.functions import APPEND_ONLY
-
-PARTS = ("channel_identities", "fields", "field_history", "assets", "asset_history", "consents")
-"""Fields of a profile that are tables of their own."""
-FIELD_COLUMNS = {"name": "field_name", "value": "field_value"}
-ASSET_COLUMNS = {"storage_path": "asset_reference"}
-IDENTITY_COLUMNS = {"primary": "is_primary"}
 
 _ACTIVE = "status = 'active'"
 _NIL = "'00000000-0000-0000-0000-000000000000'::uuid"
@@ -56,7 +51,7 @@ def _owner(table: str) -> Constraint:
 customer_profiles = Table(
     "customer_profiles",
     metadata,
-    *columns_of(CustomerProfile, without=PARTS),
+    *columns_of(CustomerProfile, without=PROFILE_PARTS),
     primary_key("customer_profiles"),
     *enum_checks("customer_profiles", CustomerProfile),
     check("customer_profiles", "merged", "merged_into_id IS NULL OR deleted_at IS NOT NULL"),
