@@ -11,17 +11,18 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from focal_core.context import BackendContext
+from focal_core.deadline import call_started
 from focal_core.errors import FocalError, OutcomeUnknownError, SchemaOutdatedError, StoreUnavailableError
+from focal_core.pool import Pool
 from focal_postgres.arrays import introduce
-from focal_postgres.deadline import call_started
 from focal_postgres.errors import SCHEMA_HINT, connect_failure, is_connection_loss, is_retryable_conflict, mapped
-from focal_postgres.pool import Connection, Pool
 from focal_postgres.revisions import REVISIONS
 from focal_postgres.settings import PostgresOptions
 from focal_postgres.spaces import Spaces
 
 T = TypeVar("T")
 Record: TypeAlias = asyncpg.Record
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Work: TypeAlias = Callable[[Connection], Awaitable[T]]
 
 _CONFLICT_REPEATS = 3
@@ -47,8 +48,8 @@ class Database:
         self.context = context
         self.schema = options.schema_name
         self.spaces = Spaces(self)
-        self._primary: Pool | None = None
-        self._replica: Pool | None = None
+        self._primary: Pool[Connection] | None = None
+        self._replica: Pool[Connection] | None = None
         self._unreplicated: set[Connection] = set()
 
     async def open(self, url: str | None = None) -> None:
@@ -78,7 +79,7 @@ class Database:
         for pool in filter(None, pools):
             await pool.close(self.options.deadline)
 
-    def _pool(self, dsn: str) -> Pool:
+    def _pool(self, dsn: str) -> Pool[Connection]:
         where = shown(dsn)
 
         async def connect() -> Connection:
@@ -109,13 +110,13 @@ class Database:
         return error if self.options.debug_driver_errors else None
 
     @property
-    def primary(self) -> Pool:
+    def primary(self) -> Pool[Connection]:
         """The pool of the primary; an error of focal's when the database is not open."""
         if self._primary is None:
             raise mapped(ConnectionError(), "the database is not open")
         return self._primary
 
-    def _reading(self, replica: bool) -> Pool:
+    def _reading(self, replica: bool) -> Pool[Connection]:
         return self._replica if replica and self._replica is not None else self.primary
 
     async def fetch(
@@ -223,7 +224,7 @@ class Database:
 
     async def _run(
         self,
-        pool: Pool,
+        pool: Pool[Connection],
         method: str,
         work: Work[T],
         *,

@@ -9,13 +9,13 @@ from uuid import UUID
 
 from focal_core.base import Versioned
 from focal_core.context import BackendContext
+from focal_core.deadline import one_call
 from focal_core.errors import ConflictError, InvalidDataError, StaleVersionError
 from focal_core.gate import admit, ambiguous_tenant, require_tenant, same_content, stamp
 from focal_core.ids import NIL
 from focal_core.paging import Page, check_paging, cursor_scope, decode_cursor, encode_cursor
 from focal_core.store import Store
 from focal_postgres.database import Database, Record, refusal
-from focal_postgres.deadline import one_call
 from focal_postgres.keyset import Key, beyond, parsed, scalar
 from focal_postgres.layout import Layout
 

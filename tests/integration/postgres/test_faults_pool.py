@@ -12,10 +12,10 @@ import pytest_asyncio
 from tests.integration.postgres.faulty import ended, until
 from tests.integration.postgres.support import SCHEMA, open_database
 
+from focal_core import pool as pool_module
 from focal_core.context import BackendContext
 from focal_core.errors import FocalError, StoreUnavailableError
 from focal_core.ids import uuid7
-from focal_postgres import pool as pool_module
 from focal_postgres.conversation import PostgresSessionStore
 from focal_postgres.database import Database
 from focal_postgres.settings import PostgresOptions

@@ -10,15 +10,14 @@ from uuid import UUID
 
 from focal_core.audit.models import AuditEvent, AuditRecord, TurnRecord
 from focal_core.audit.store import AuditStore
+from focal_core.batching import Batcher
 from focal_core.context import BackendContext
 from focal_core.errors import DuplicateError, InvalidDataError, OutcomeUnknownError
 from focal_core.gate import moment
 from focal_core.paging import Page, cursor_scope
 from focal_postgres.audit.records import EVENTS, TURNS, Entry, Records
-from focal_postgres.batching import Batcher
-from focal_postgres.database import Database
+from focal_postgres.database import Connection, Database
 from focal_postgres.keyset import Key
-from focal_postgres.pool import Connection
 from focal_postgres.store import PostgresStore
 
 A = TypeVar("A", bound=AuditRecord)

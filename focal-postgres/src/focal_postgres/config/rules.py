@@ -13,10 +13,9 @@ from focal_core.config.store import RuleStore
 from focal_core.errors import StoreError
 from focal_core.paging import Page
 from focal_postgres.config.agents import BY_CREATION, PostgresAgentStore
-from focal_postgres.database import Record
+from focal_postgres.database import Connection, Record
 from focal_postgres.keyset import Key
 from focal_postgres.layout import Layout
-from focal_postgres.pool import Connection
 from focal_postgres.store import Prepared
 from focal_postgres.vector import nearest
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from uuid import UUID
 
+from focal_core.batching import Batcher
 from focal_core.context import BackendContext
 from focal_core.conversation import lifecycle
 from focal_core.conversation.models import Channel, Session, SessionStatus
@@ -16,7 +17,6 @@ from focal_core.errors import OutcomeUnknownError, StoreUnavailableError
 from focal_core.gate import identifier, member
 from focal_core.paging import Page, check_limit, cursor_scope
 from focal_core.textcodec import encode_text
-from focal_postgres.batching import Batcher
 from focal_postgres.conversation.statements import DOCUMENT, SessionRows, Statements, Write, channel_hash, columns
 from focal_postgres.database import REFUSED_IN_DOUBT, Database, Record, Repeated, refusal
 from focal_postgres.keyset import Key

@@ -14,9 +14,9 @@ from focal_core.errors import DuplicateError
 from focal_core.memory.models import Episode
 from focal_core.memory.rules import refuse_unless_repeat
 from focal_core.memory.store.episodes import EpisodeStore
+from focal_postgres.database import Connection
 from focal_postgres.memory.tables import EPISODES, MemoryTables
 from focal_postgres.memory.text import text_columns
-from focal_postgres.pool import Connection
 
 CHUNK_ROWS = 10_000
 CHUNK_COMPONENTS = 16_000_000

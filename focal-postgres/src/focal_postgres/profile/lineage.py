@@ -19,9 +19,8 @@ from focal_core.profile.models import (
 )
 from focal_core.values import JSONObject
 from focal_postgres import jsonb
-from focal_postgres.database import Database, Record
+from focal_postgres.database import Connection, Database, Record
 from focal_postgres.layout import Layout
-from focal_postgres.pool import Connection
 from focal_postgres.profile.tables import ASSETS, FIELDS, PostgresProfileTables, judged
 
 Fetch = Callable[..., Awaitable[list[Record]]]

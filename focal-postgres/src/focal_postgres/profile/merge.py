@@ -11,7 +11,7 @@ from focal_core.gate import member
 from focal_core.profile.models import CustomerProfile, ItemStatus, MergePolicy, ProfileField
 from focal_core.profile.status import is_active
 from focal_core.profile.versions import winner
-from focal_postgres.pool import Connection
+from focal_postgres.database import Connection
 from focal_postgres.profile.assembly import PostgresProfileAssembly
 from focal_postgres.profile.tables import (
     ASSETS,

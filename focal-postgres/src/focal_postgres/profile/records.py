@@ -13,9 +13,8 @@ from focal_core.errors import InvalidDataError
 from focal_core.gate import identifier, member, moment
 from focal_core.paging import Page, check_paging, cursor_scope, decode_cursor
 from focal_core.profile.models import ChannelIdentity, CustomerProfile, VerificationLevel
-from focal_postgres.database import Database
+from focal_postgres.database import Connection, Database
 from focal_postgres.keyset import Key, beyond, parsed
-from focal_postgres.pool import Connection
 from focal_postgres.profile.assembly import PostgresProfileAssembly
 from focal_postgres.profile.sharing import SharedCalls
 from focal_postgres.profile.tables import (

@@ -24,9 +24,8 @@ from focal_core.profile.models import (
 )
 from focal_core.profile.status import is_active
 from focal_core.profile.versions import id_taken, is_recorded, is_repeat, prepare, record_differs
-from focal_postgres.database import Database
+from focal_postgres.database import Connection, Database
 from focal_postgres.layout import Layout
-from focal_postgres.pool import Connection
 from focal_postgres.profile.channels import PostgresProfileChannels
 from focal_postgres.profile.lineage import PostgresProfileLineage
 from focal_postgres.profile.rows import Part, Rows

@@ -20,11 +20,10 @@ from focal_core.profile.models import (
     ScenarioFieldRequirement,
 )
 from focal_core.profile.status import effective_status
-from focal_postgres.database import Database, Record
+from focal_postgres.database import Connection, Database, Record
 from focal_postgres.errors import register_constraints
 from focal_postgres.layout import Layout
 from focal_postgres.names import ASSET_COLUMNS, FIELD_COLUMNS, IDENTITY_COLUMNS, PROFILE_PARTS
-from focal_postgres.pool import Connection
 from focal_postgres.store import PostgresStore
 
 C = TypeVar("C", bound=FocalModel)

@@ -6,6 +6,7 @@ A lone call goes straight through. While a flight is out, calls gather; when it 
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextvars import Context
@@ -85,8 +86,12 @@ class Batcher(Generic[Item, Answer]):
         self._closed = False
         self._landed = asyncio.Event()
 
-    async def submit(self, item: Item) -> Answer:
+    async def submit(self, item: Item, until: float | None = None) -> Answer:
         """Send an item, alone or with others, and return its answer.
+
+        Args:
+            item: what to send.
+            until: when the call's time is up, by the loop's clock; ``patience`` from now when omitted.
 
         Raises:
             StoreUnavailableError: it never left: its time was up (code ``deadline``), too many wait (``overloaded``),
@@ -116,11 +121,17 @@ class Batcher(Generic[Item, Answer]):
             raise StoreUnavailableError(
                 f"{self._what}: {len(self._waiting)} calls wait already", code="overloaded", hint="slow down"
             )
-        member = _Member[Item, Answer](item, key, loop.create_future(), loop.time() + self._patience)
+        ends = loop.time() + self._patience if until is None else until
+        member = _Member[Item, Answer](item, key, loop.create_future(), ends)
         self._waiting.append(member)
-        self._unanswered.append(member)
-        if self._timer is None:
-            self._timer = loop.call_at(member.until, self._expire)
+        if self._unanswered and ends < self._unanswered[-1].until:
+            insort(self._unanswered, member, key=attrgetter("until"))
+        else:
+            self._unanswered.append(member)
+        if self._timer is None or self._unanswered[0] is member:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(ends, self._expire)
         return await member.answer
 
     async def drain(self) -> None:

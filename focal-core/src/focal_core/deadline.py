@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_STARTED: ContextVar[float | None] = ContextVar("focal_postgres_call_started", default=None)
+_STARTED: ContextVar[float | None] = ContextVar("focal_call_started", default=None)
 
 
 def call_started() -> float:

@@ -1,7 +1,8 @@
 """The connections of one address: first come, first served, with a time limit on everything.
 
-asyncpg's own pool resets a connection at every release (one round trip more), gives no bound to the number of waiters,
-and waits for the network when a call is cancelled. Here a connection is either whole or thrown away.
+The drivers' own pools are none of that: asyncpg's resets a connection at every release (one round trip more), gives no
+bound to the number of waiters, and waits for the network when a call is cancelled; redis-py's refuses callers when it
+is empty, or wakes them in any order. Here a connection is either whole or thrown away.
 """
 
 from __future__ import annotations
@@ -9,16 +10,28 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
-
-import asyncpg
+from typing import Generic, Protocol, TypeVar
 
 from focal_core.errors import StoreError, StoreUnavailableError
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+class Poolable(Protocol):
+    """What a pool asks of a connection."""
+
+    def is_closed(self) -> bool:
+        """Return whether it can carry nothing more."""
+
+    def terminate(self) -> None:
+        """Cut it off at once, whatever it is doing; a second call does nothing."""
+
+    async def close(self) -> None:
+        """Say goodbye and close it."""
 
 
-class Pool:
+Connection = TypeVar("Connection", bound=Poolable)
+
+
+class Pool(Generic[Connection]):
     """At most ``size`` connections, opened when they are needed and kept.
 
     Args:
@@ -70,8 +83,7 @@ class Pool:
                 hint="open it in the loop that uses it; for threads use Focal.open_sync",
             )
         if fresh:
-            while self._idle:
-                self._idle.pop().terminate()
+            self.drop_idle()
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():
@@ -80,6 +92,11 @@ class Pool:
         if self._in_use < self._size:
             return await self._open(until)
         return await self._wait(until)
+
+    def drop_idle(self) -> None:
+        """Cut off the idle connections: they are not to be trusted."""
+        while self._idle:
+            self._idle.pop().terminate()
 
     @property
     def _in_use(self) -> int:
@@ -186,9 +203,9 @@ class Pool:
         self._idle.clear()
 
 
-async def _goodbye(connection: Connection) -> None:
+async def _goodbye(connection: Poolable) -> None:
     try:
-        await connection.close(timeout=1.0)
+        await asyncio.wait_for(connection.close(), 1.0)
     except (Exception, asyncio.CancelledError):
         connection.terminate()
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from focal_core.batching import MAX_MEMBERS, Batcher
 from focal_core.errors import InvalidDataError, OutcomeUnknownError, StoreUnavailableError
-from focal_postgres.batching import MAX_MEMBERS, Batcher
 from focal_testkit.faults.scheduler import explore, run
 
 SEEDS = range(1_000)
