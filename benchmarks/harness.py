@@ -1,4 +1,4 @@
-"""What the benchmarks on PostgreSQL share: the command line, a server, rounds in turn, ratios, tables."""
+"""What the benchmarks on servers share: the command line, a server, rounds in turn, ratios, tables."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-import asyncpg
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +29,7 @@ from focal_postgres.settings import PostgresOptions
 from focal_testkit.servers.postgres import EmbeddedPostgres, PostgresServer
 
 T = TypeVar("T")
+Place = TypeVar("Place")
 Call = Callable[[], Awaitable[Any]]
 
 MUST = 0.80
@@ -71,7 +73,7 @@ class ServerCPU:
     """CPU seconds of a server's processes, where they can be seen.
 
     Args:
-        pid: of the postmaster; None = of a server elsewhere.
+        pid: of the postmaster or the only process; None = of a server elsewhere.
     """
 
     def __init__(self, pid: int | None) -> None:
@@ -125,12 +127,29 @@ def serving(url: str | None, settings: Mapping[str, str]) -> Iterator[Server]:
 
 
 def main(measure: Callable[[Server, Given], Awaitable[Outcome]], about: str, **settings: str) -> NoReturn:
-    """Measure as the command line says, print, and exit.
+    """Measure on PostgreSQL as the command line says, print, and exit.
 
     Args:
         measure: the benchmark.
         about: what it is, for ``--help``.
         settings: PostgreSQL settings of a server of its own, durable when none say otherwise.
+    """
+    run(measure, about, partial(serving, settings=settings), "asyncpg")
+
+
+def run(
+    measure: Callable[[Place, Given], Awaitable[Outcome]],
+    about: str,
+    serve: Callable[[str | None], AbstractContextManager[Place]],
+    *drivers: str,
+) -> NoReturn:
+    """Measure as the command line says, print, and exit.
+
+    Args:
+        measure: the benchmark.
+        about: what it is, for ``--help``.
+        serve: yields the server of an address, or one of its own.
+        drivers: the packages whose versions matter.
     """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     size = parser.add_mutually_exclusive_group()
@@ -141,14 +160,14 @@ def main(measure: Callable[[Server, Given], Awaitable[Outcome]], about: str, **s
     parser.add_argument("--json", help="a file for the figures")
     parser.add_argument("--url", help="a server on which databases may be created; one of its own when omitted")
     given = parser.parse_args(namespace=Given())
-    with serving(given.url, settings) as server:
+    with serve(given.url) as server:
         outcome = asyncio.run(_measured(measure, server, given))
     for table in outcome.tables:
         Console(width=150).print(table)
     print(*outcome.notes, sep="\n")
     print(
         f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, Python {sys.version.split()[0]}, "
-        f"asyncpg {asyncpg.__version__}"
+        + ", ".join(f"{name} {version(name)}" for name in drivers)
     )
     for kind, lines in (("WRONG", outcome.problems), ("below target", outcome.below)):
         for line in lines:
@@ -158,7 +177,7 @@ def main(measure: Callable[[Server, Given], Awaitable[Outcome]], about: str, **s
     sys.exit(bool(outcome.problems or (given.strict and outcome.below)))
 
 
-async def _measured(measure: Callable[[Server, Given], Awaitable[Outcome]], server: Server, given: Given) -> Outcome:
+async def _measured(measure: Callable[[Place, Given], Awaitable[Outcome]], server: Place, given: Given) -> Outcome:
     return await measure(server, given)
 
 
@@ -219,14 +238,19 @@ async def at_once(call: Call, count: int, cpu: ServerCPU) -> Figures:
     return _figures(latencies, time.perf_counter() - start, _used() - used, cpu.seconds() - spent)
 
 
-async def in_turn(calls: Sequence[Call], cpu: ServerCPU, rows: int = 1) -> Figures:
-    """Make each call once; each is so many operations."""
+async def in_turn(calls: Sequence[Call], cpu: ServerCPU, rows: int = 1, callers: int = 1) -> Figures:
+    """Make each call once, by callers who take the next one each time; each is so many operations."""
     latencies: list[float] = []
+    waiting = iter(calls)
     spent, used, start = cpu.seconds(), _used(), time.perf_counter()
-    for call in calls:
-        begin = time.perf_counter()
-        await call()
-        latencies.append(time.perf_counter() - begin)
+
+    async def caller() -> None:
+        for call in waiting:
+            begin = time.perf_counter()
+            await call()
+            latencies.append(time.perf_counter() - begin)
+
+    await asyncio.gather(*(caller() for _ in range(callers)))
     return _figures(latencies, time.perf_counter() - start, _used() - used, cpu.seconds() - spent, rows)
 
 
@@ -249,7 +273,7 @@ class Comparison:
     Attributes:
         name: what was measured, and under which load.
         rounds: of each system, focal's first.
-        must: target.
+        must: target; 0 where there is none.
         ahead: what would be better still, or None.
         within: milliseconds that the p95 of the best round may take, or None.
     """
@@ -289,8 +313,9 @@ class Comparison:
     def verdict(self) -> str:
         """Return how it stands with the targets."""
         limit = "" if self.within is None else f", p95 {self.within:g} ms"
-        ahead = "" if self.ahead is None else f"; ahead {self.ahead:g} {'ok' if self.reaches(self.ahead) else 'below'}"
-        return f"{self.must:g}{limit} {'ok' if self.fine else 'below'}{ahead}"
+        must = f"{self.must:g}{limit} {'ok' if self.fine else 'below'}" if self.must else ""
+        ahead = "" if self.ahead is None else f"ahead {self.ahead:g} {'ok' if self.reaches(self.ahead) else 'below'}"
+        return "; ".join(one for one in (must, ahead) if one)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything."""

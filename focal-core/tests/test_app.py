@@ -351,8 +351,10 @@ async def test_a_configured_embedding_model_must_be_the_providers() -> None:
 
 
 @pytest.mark.asyncio
-async def test_profile_cache_without_redis_says_what_to_install() -> None:
+async def test_profile_cache_without_redis_says_what_to_install(install: Any) -> None:
     """cache_enabled = true is refused as long as nothing can keep the cache."""
+    # In place of the one beside us: a release that registers nothing.
+    install("focal-redis", "0.0.1")
     with pytest.raises(PluginNotFoundError) as caught:
         await Focal.open({"stores": {"audit": "inmemory"}, "profile": {"cache_enabled": True}})
 
@@ -420,11 +422,11 @@ async def test_fields_are_validated_unless_that_is_switched_off() -> None:
 async def test_a_redis_that_offers_no_cache_is_told_by_its_version(install: Any) -> None:
     """Installed is not enough; the remedy is another release."""
     install(
-        "acme-redis",
+        "focal-redis",
         backends={"redis": "focal_core.inmemory.backend:InMemoryBackend"},
     )
 
-    with pytest.raises(PluginNotFoundError, match=r"acme-redis 1\.0 offers no cache for profiles"):
+    with pytest.raises(PluginNotFoundError, match=r"focal-redis 1\.0 offers no cache for profiles"):
         await Focal.open({"stores": {"audit": "inmemory"}, "profile": {"cache_enabled": True}}, backends={})
 
 

@@ -52,7 +52,7 @@ def test_plugins_list_as_json_with_verification(focal: Any) -> None:
     assert code == 0
     assert row["status"] == "ok"
     assert row["ports"] == ["config", "memory", "sessions", "audit", "profiles", "runtime"]
-    assert row["contract"] == "1.0"
+    assert row["contract"] == "1.1"
     assert {"distribution", "version", "target", "capabilities", "error", "hint", "kind"} <= row.keys()
 
 

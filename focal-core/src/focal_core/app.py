@@ -54,6 +54,7 @@ class Focal:
         self.backends: Mapping[str, Backend] = opened.backends
         self._hooks = hooks
         self._ports = opened.ports
+        self._checks = opened.checks
         self._closing = opened.closing
         self._closed = False
         if settings.profile.auto_expire_enabled and "profiles" in self._ports:
@@ -188,16 +189,22 @@ class Focal:
             timeout_seconds: time given to each; one that takes longer is down.
         """
         started = perf_counter()
-        names, plugin_checks = list(self.backends), self._hooks.health_checks(self)
+        names, further = list(self.backends), {**self._checks, **self._hooks.health_checks(self)}
         reports, checks = await asyncio.gather(
             asyncio.gather(*(self._backend_health(name, timeout_seconds) for name in names)),
-            asyncio.gather(*(_plugin_health(check, timeout_seconds) for check in plugin_checks.values())),
+            asyncio.gather(*(_further_health(check, timeout_seconds) for check in further.values())),
         )
         return combined(
             dict(zip(names, reports, strict=True)),
-            dict(zip(plugin_checks, checks, strict=True)),
+            dict(zip(further, checks, strict=True)),
             (perf_counter() - started) * 1000,
+            {name for name in names if name == self.settings.session.hot_tier and not self._serves(name)},
         )
+
+    def _serves(self, name: str) -> bool:
+        """Return whether a backend is the one that answers for a port, or its archive."""
+        answers = {self.settings.backend_for(port) for port in self._ports}
+        return name in answers or name == self.settings.runtime.archive
 
     async def _backend_health(self, name: str, timeout_seconds: float) -> HealthReport:
         started = perf_counter()
@@ -209,7 +216,7 @@ class Focal:
             return HealthReport(status="down", checks=failed, latency_ms=elapsed, backend=name)
 
 
-async def _plugin_health(check: Callable[[], Awaitable[CheckResult]], timeout_seconds: float) -> CheckResult:
+async def _further_health(check: Callable[[], Awaitable[CheckResult]], timeout_seconds: float) -> CheckResult:
     try:
         async with asyncio.timeout(timeout_seconds):
             return await check()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from focal_core.clock import utc_now
+from focal_core.revalidation import plain_validator
 from focal_core.values import UTCDateTime
 
 T = TypeVar("T")
@@ -89,6 +90,10 @@ class FocalModel(BaseModel):
             object.__setattr__(self, "__dict__", before)
             raise
 
+    def _clear_private(self, context: Any) -> None:
+        """Give every private attribute the value None; ``focal_core.revalidation`` knows when that is its default."""
+        object.__setattr__(self, "__pydantic_private__", dict.fromkeys(self.__private_attributes__))
+
     def set_stored(self, **values: Any) -> None:
         """Set fields to values the store has decided, without validation; for stores only."""
         self.__dict__.update(values)
@@ -105,7 +110,10 @@ def validated_copy(model: M) -> M:
     Raises:
         pydantic.ValidationError: a nested container was changed into something the model does not allow.
     """
-    copied = type(model).model_validate(model)
+    try:
+        copied: M = plain_validator(type(model)).validate_python(model)
+    except ValidationError:
+        copied = type(model).model_validate(model)
     # pydantic hands the very set of the original on; ``set_stored`` on one of the two would reach the other.
     object.__setattr__(copied, "__pydantic_fields_set__", set(model.__pydantic_fields_set__))
     return copied

@@ -1,6 +1,8 @@
 """Concurrent calls of one kind leave together, whatever they are sent to.
 
-A lone call goes straight through. While a flight is out, calls gather; when it lands they leave together.
+A lone call goes straight through. While a flight is out, calls gather; when it lands they leave together. Once calls
+come in crowds, those of one turn of the event loop leave together too, shared among the flights that may be out, so
+that one is served while the answers of another are read.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ Answer = TypeVar("Answer")
 
 MAX_MEMBERS = 256
 MAX_WEIGHT = 1_048_576
+
+_SHARE = 16
+"""Members of a flight that are not shared with another one."""
 
 
 class _Member(Generic[Item, Answer]):
@@ -81,6 +86,8 @@ class Batcher(Generic[Item, Answer]):
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._out = 0
+        self._crowded = False
+        self._departing = False
         self._keys_out: set[Hashable] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -102,13 +109,13 @@ class Batcher(Generic[Item, Answer]):
         if self._closed:
             raise StoreUnavailableError(f"{self._what}: the backend is closed", code="closed", retryable=False)
         loop = asyncio.get_running_loop()
-        if self._out == 0:
+        if self._out == 0 and not self._departing:
             self._loop = loop
         if loop is not self._loop:
             # Gathering is for one loop; whether a second one may send at all is not ours to say.
             return (await self._send([item]))[0]
         key = None if self._key is None else self._key(item)
-        if self._out < self._flights and not self._waiting and key not in self._keys_out:
+        if self._out < self._flights and not self._waiting and not self._crowded and key not in self._keys_out:
             self._out += 1
             if key is not None:
                 self._keys_out.add(key)
@@ -132,48 +139,61 @@ class Batcher(Generic[Item, Answer]):
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = loop.call_at(ends, self._expire)
+        if self._out < self._flights and not self._departing:
+            self._departing = True
+            loop.call_soon(self._depart)
         return await member.answer
 
     async def drain(self) -> None:
         """Refuse further calls and return when every call so far has been answered."""
         self._closed = True
-        while self._out:
+        while self._out or self._departing:
             self._landed.clear()
             await self._landed.wait()
 
     def _land(self) -> None:
         """Let what has gathered leave in place of a flight that has landed."""
-        if self._waiting and self._loop is not None:
+        self._out -= 1
+        self._leave(self._take())
+        self._landed.set()
+
+    def _depart(self) -> None:
+        """Let what this turn of the loop has gathered leave, shared among the flights that are not out."""
+        self._departing = False
+        for free in range(self._flights - self._out, 0, -1):
+            self._leave(self._take(max(_SHARE, -(-len(self._waiting) // free))))
+        self._landed.set()
+
+    def _leave(self, members: list[_Member[Item, Answer]]) -> None:
+        if members and self._loop is not None:
+            self._out += 1
             # In no caller's context: the flight is not a part of the call that happens to let it go.
-            task = self._loop.create_task(self._fly(), context=Context())
+            task = self._loop.create_task(self._fly(members), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        else:
-            self._out -= 1
-            self._landed.set()
 
-    async def _fly(self) -> None:
+    async def _fly(self, members: list[_Member[Item, Answer]]) -> None:
         try:
-            while members := self._take():
-                keys = set() if self._key is None else {member.key for member in members}
-                self._keys_out |= keys
+            while members:
+                self._crowded = len(members) > 1
                 try:
                     await self._carry(members)
                 finally:
-                    self._keys_out -= keys
+                    self._keys_out.difference_update(member.key for member in members)
                 self._forget_answered()
+                members = self._take()
         finally:
             self._out -= 1
             self._landed.set()
 
-    def _take(self) -> list[_Member[Item, Answer]]:
-        """Return the members of the next flight; none when nobody waits any more."""
+    def _take(self, most: int = MAX_MEMBERS) -> list[_Member[Item, Answer]]:
+        """Return the members of the next flight, whose keys are out from now on; none when nobody can leave."""
         members: list[_Member[Item, Answer]] = []
         left_behind: list[_Member[Item, Answer]] = []
         seen: set[Hashable] = set()
         kind: Hashable = None
         weight = 0
-        while self._waiting and len(members) < MAX_MEMBERS and len(left_behind) < MAX_MEMBERS:
+        while self._waiting and len(members) < min(most, MAX_MEMBERS) and len(left_behind) < MAX_MEMBERS:
             member = self._waiting.popleft()
             if member.answer.done():
                 continue
@@ -194,6 +214,7 @@ class Batcher(Generic[Item, Answer]):
         self._waiting.extendleft(reversed(left_behind))
         if self._key is not None:
             members.sort(key=attrgetter("key"))
+            self._keys_out |= seen
         return members
 
     async def _carry(self, members: Sequence[_Member[Item, Answer]]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C")
 
 _STARTED: ContextVar[float | None] = ContextVar("focal_call_started", default=None)
 
@@ -35,3 +37,16 @@ def one_call(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
             _STARTED.set(None)
 
     return call
+
+
+def as_calls(cls: type[C]) -> type[C]:
+    """Make each public coroutine method that a class defines one call, and return the class."""
+    for name, member in list(vars(cls).items()):
+        if not name.startswith("_") and inspect.iscoroutinefunction(member):
+            setattr(cls, name, one_call(member))
+    return cls
+
+
+def begin_anew() -> None:
+    """Let what the running task awaits count its deadlines from now, whatever call the task was made in."""
+    _STARTED.set(None)

@@ -32,14 +32,15 @@ FocalError
    ├─ Throttled*       RateLimited* · Overloaded*      ├─ QuotaExceeded
    ├─ Unavailable*     ConnectionFailed* · AttemptTimeout* · ServerError*
    ├─ DeadlineExceeded  ├─ MalformedResponse           ├─ StreamInterrupted
-   └─ OutputError      OutputInvalid · OutputTruncated · Refused · ContentFiltered
+   ├─ OutputError      OutputInvalid · OutputTruncated · Refused · ContentFiltered
+   └─ AllFailed        (also an ExceptionGroup) the errors of a fallback chain
 * retryable by default
 ```
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -493,3 +494,37 @@ class ContentFiltered(OutputError):
     """A content filter stopped the prompt or the answer."""
 
     default_code = "content_filtered"
+
+
+class AllFailed(ProviderError, ExceptionGroup[ProviderError]):
+    """Every provider of a fallback chain failed; retryable when one of them is.
+
+    Attributes:
+        exceptions: the error of each that was asked, in that order.
+    """
+
+    default_code = "all_failed"
+
+    # The group's own ``message`` cannot be set; this one hides it.
+    message: str = ""
+
+    def __new__(cls, message: str, errors: Sequence[ProviderError], **kwargs: Any) -> Self:
+        return super().__new__(cls, message, errors)
+
+    def __init__(self, message: str, errors: Sequence[ProviderError], **kwargs: Any) -> None:
+        kwargs.setdefault("retryable", any(error.retryable for error in errors))
+        super().__init__(message, **kwargs)
+        self.args = (message, tuple(errors))
+
+    def derive(self, errors: Sequence[ProviderError], /) -> AllFailed:  # type: ignore[override]
+        """Return the same for some of the errors, as ``except*`` needs it."""
+        return AllFailed(
+            self.message,
+            errors,
+            code=self.code,
+            hint=self.hint,
+            details=self.details,
+            retry_after=self.retry_after,
+            attempts=self.attempts,
+            usage=self.usage,
+        )

@@ -11,6 +11,7 @@ from typing import Any
 
 from focal_core.context import BackendContext
 from focal_core.errors import ConfigurationError, FocalError, PluginLoadError, PluginNotFoundError, SettingsError
+from focal_core.health import CheckResult
 from focal_core.plugins import registry
 from focal_core.plugins.backend import PORTS, STORE_PORTS, Backend, port_types
 from focal_core.plugins.hooks import Hooks
@@ -26,11 +27,13 @@ class Opened:
     Attributes:
         backends: the open backends by configured name, in the order of their ports.
         ports: the implementation of each port, behind its wrappers.
+        checks: what else belongs into a health report, by name.
         closing: closes everything, last opened first; a failure is logged and the rest goes on.
     """
 
     backends: dict[str, Backend] = field(default_factory=dict)
     ports: dict[str, Any] = field(default_factory=dict)
+    checks: dict[str, Callable[[], Awaitable[CheckResult]]] = field(default_factory=dict)
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
 
 
@@ -75,8 +78,8 @@ async def _open_all(settings: FocalSettings, context: BackendContext, opened: Op
 
 
 def chosen_backends(settings: FocalSettings) -> list[str]:
-    """Return the configured names of the backends that serve a port or the archive, each once, in order of ports."""
-    names = [*(settings.backend_for(port) for port in PORTS), settings.runtime.archive]
+    """Return the configured names of the backends that are used, each once: by port, then hot tier and archive."""
+    names = [*(settings.backend_for(port) for port in PORTS), settings.session.hot_tier, settings.runtime.archive]
     return list(dict.fromkeys(filter(None, names)))
 
 
@@ -149,14 +152,9 @@ def _take_ports(settings: FocalSettings, context: BackendContext, hooks: Hooks, 
 def _take_port(
     port: str, name: str, settings: FocalSettings, context: BackendContext, hooks: Hooks, opened: Opened
 ) -> Any:
-    found = opened.backends[name].port(port)
-    for expected in port_types(port):
-        if not isinstance(found, expected):
-            raise PluginLoadError(
-                f"backend {name!r} serves port {port!r} with {type(found).__name__}, "
-                f"which is not a {expected.__name__}",
-                hint=f"it must derive from {expected.__module__}.{expected.__name__}",
-            )
+    found = _checked_port(port, name, opened)
+    if port == "sessions" and settings.session.hot_tier:
+        found = _tiered(found, settings.session.hot_tier, settings, context, opened)
     if port == "profiles" and settings.profile.cache_enabled:
         cache = opened.backends[cache_backend(settings)]
         found = cache.cached(port, found, settings.profile.cache_ttl_by_kind())
@@ -169,6 +167,34 @@ def _take_port(
     if port in STORE_PORTS:
         found = hooks.wrap_store(port, found, context, settings)
     return found
+
+
+def _checked_port(port: str, name: str, opened: Opened) -> Any:
+    found = opened.backends[name].port(port)
+    for expected in port_types(port):
+        if not isinstance(found, expected):
+            raise PluginLoadError(
+                f"backend {name!r} serves port {port!r} with {type(found).__name__}, "
+                f"which is not a {expected.__name__}",
+                hint=f"it must derive from {expected.__module__}.{expected.__name__}",
+            )
+    return found
+
+
+def _tiered(durable: Any, name: str, settings: FocalSettings, context: BackendContext, opened: Opened) -> Any:
+    from focal_core.conversation.tiered import NEEDED, TieredSessionStore
+
+    hot = _checked_port("sessions", name, opened) if "sessions" in opened.backends[name].ports else None
+    if hot is None or not hot.capabilities >= NEEDED:
+        raise SettingsError(
+            f"session.hot_tier names backend {name!r}, which cannot keep copies of another backend's sessions",
+            hint="name a backend whose sessions have the capabilities 'two_tier' and 'session_copies'; "
+            "`focal plugins list --verify --json` shows capabilities",
+        )
+    both = TieredSessionStore(hot, durable, context, verify_hot=settings.session.verify_hot)
+    opened.checks["session.hot_tier"] = both.health_check
+    opened.closing.push_async_callback(_close, "session.hot_tier", both.drain)
+    return both
 
 
 def _archived(hot: Any, name: str, context: BackendContext, opened: Opened) -> Any:

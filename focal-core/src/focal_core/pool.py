@@ -89,6 +89,7 @@ class Pool(Generic[Connection]):
             if not connection.is_closed():
                 self._busy.add(connection)
                 return connection
+            connection.terminate()
         if self._in_use < self._size:
             return await self._open(until)
         return await self._wait(until)

@@ -21,7 +21,6 @@ from pydantic import (
 
 from focal_core.clock import Clock, SystemClock
 from focal_core.context import BackendContext, Isolation, Limits
-from focal_core.conversation.policy import SessionPolicy
 from focal_core.errors import SettingsError
 from focal_core.plugins.backend import PROVIDER_PORTS, STORE_PORTS
 from focal_core.redact import redact_setting
@@ -82,7 +81,7 @@ class FocalSettings(Section):
         providers: which backend serves which provider port.
         backends: options of the named backends.
         limits: sizes beyond which data is refused.
-        session: how long sessions live.
+        session: how long sessions live, and the hot tier before their backend.
         vector: embedding model and spaces.
         profile: customer profiles.
         runtime: the permanent archive behind the runtime port.
@@ -111,6 +110,21 @@ class FocalSettings(Section):
             )
         if self.runtime.archive and self.backend_for("runtime") is None:
             raise SettingsError("runtime.archive is set, but port 'runtime' has no backend", hint=how_to_set("runtime"))
+        hot, durable = self.session.hot_tier, self.backend_for("sessions")
+        if hot and durable is None:
+            raise SettingsError(
+                "session.hot_tier is set, but port 'sessions' has no backend", hint=how_to_set("sessions")
+            )
+        if hot and hot == durable:
+            raise SettingsError(
+                f"session.hot_tier and the sessions port name one backend, {hot!r}",
+                hint="name a durable backend in stores.sessions, or remove session.hot_tier",
+            )
+        if not hot and "verify_hot" in self.session.model_fields_set:
+            raise SettingsError(
+                "session.verify_hot is set, but session.hot_tier is not",
+                hint="set session.hot_tier to the backend that keeps the copies, or remove session.verify_hot",
+            )
         for key in ("auto_encrypt_pii", "pii_encryption_key_id"):
             if getattr(profile, key):
                 raise SettingsError(
@@ -187,12 +201,16 @@ class FocalSettings(Section):
         """Return the validated options of a configured backend.
 
         A variable known outside focal (``DATABASE_URL`` and its like) fills an option the model has and nothing sets.
+        Validators of the model find the name as ``backend`` and where each option came from as ``sources`` in their
+        context.
 
         Raises:
             SettingsError: a key is unknown, missing or wrong.
         """
+        given = self._given_options(name, model)
+        context = {"backend": name, "sources": {key: source for key, (_, source) in given.items()}}
         try:
-            return model.model_validate({key: value for key, (value, _) in self._given_options(name, model).items()})
+            return model.model_validate({key: value for key, (value, _) in given.items()}, context=context)
         except ValidationError as error:
             raise explain(error, model, self._origins, ("backends", name)) from None
 
@@ -216,7 +234,7 @@ class FocalSettings(Section):
             isolation=self.isolation,
             limits=Limits(**dict(self.limits)),
             profile_policy=self.profile.policy(),
-            session_policy=SessionPolicy(**dict(self.session)),
+            session_policy=self.session.policy(),
             vector_policy=self.vector.policy(),
         )
 

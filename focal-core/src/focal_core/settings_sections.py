@@ -69,12 +69,23 @@ class LimitsSettings(Section):
 
 
 class SessionSettings(Section):
-    """``[session]``: see ``focal_core.conversation.policy.SessionPolicy``."""
+    """``[session]``: see ``focal_core.conversation.policy.SessionPolicy``, and where sessions in use are kept besides.
+
+    Attributes:
+        hot_tier: the backend that keeps copies of the sessions in use, before the backend of ``[stores] sessions``.
+        verify_hot: whether a copy is compared with the stored version before it is returned.
+    """
 
     hot_ttl_seconds: int = Field(default=SessionPolicy.hot_ttl_seconds, ge=1)
     idle_ttl_seconds: int = Field(default=SessionPolicy.idle_ttl_seconds, ge=1)
     max_session_age_seconds: int = Field(default=SessionPolicy.max_session_age_seconds, ge=1)
     step_history_limit: int = Field(default=SessionPolicy.step_history_limit, ge=0)
+    hot_tier: str | None = None
+    verify_hot: bool = True
+
+    def policy(self) -> SessionPolicy:
+        """Return what session stores are handed."""
+        return SessionPolicy(**self.model_dump(exclude={"hot_tier", "verify_hot"}))
 
 
 class VectorSettings(Section):

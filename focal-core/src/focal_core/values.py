@@ -11,8 +11,8 @@ import math
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -39,6 +39,10 @@ def _refuse(code: str, message: str) -> PydanticCustomError:
 
 STORED = "focal_stored"
 """Key of ``Checked.stored`` in the metadata of a core schema."""
+PLAIN = "focal_plain"
+"""Key of ``Checked.plain`` in the metadata of a core schema, which asks the check about what is not plain."""
+THAWED = "focal_thawed"
+"""Key of ``Checked.thawed`` in the metadata of a core schema."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,33 @@ class Checked:
     Attributes:
         check: returns the value as it is kept, or raises.
         stored: type of the core schema that is left to validate in JSON made from checked values; None = the check.
+        plain: core schemas, each of which takes some values as the check would and refuses all others.
+        thawed: what checks likewise, but returns what need not be thawed to be serialized; None = the check.
     """
 
     check: Callable[[Any], Any]
     stored: Literal["str", "any", "dict"] | None = None
+    plain: tuple[CoreSchema, ...] = field(default=(), hash=False, compare=False)
+    thawed: Callable[[Any], Any] | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        metadata = None if self.stored is None else {STORED: {"type": self.stored}}
+        metadata: dict[str, Any] = {}
+        if self.stored is not None:
+            metadata[STORED] = {"type": self.stored}
+        if self.plain:
+            metadata[PLAIN] = first_of(*self.plain, core_schema.no_info_plain_validator_function(self.check))
+        if self.thawed is not None:
+            metadata[THAWED] = core_schema.no_info_plain_validator_function(self.thawed)
         return core_schema.no_info_plain_validator_function(self.check, metadata=metadata)
+
+
+def first_of(*schemas: CoreSchema) -> CoreSchema:
+    """Return the core schema that validates by the first of several that does not refuse."""
+    return core_schema.union_schema([*schemas], mode="left_to_right")
+
+
+_STR = core_schema.str_schema(strict=True)
+_SCALARS = (_STR, core_schema.int_schema(strict=True), core_schema.bool_schema(strict=True), core_schema.none_schema())
 
 
 def _has_surrogate(text: str) -> bool:
@@ -84,7 +107,7 @@ def _string(value: object) -> str:
     # pydantic's own str refuses lone surrogates, which free text may hold and identifiers report under their own code.
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "Input should be a valid string")
-    return str(value)
+    return str.__str__(value)
 
 
 def _text(minimum: int, maximum: int | None = None) -> Checked:
@@ -96,7 +119,7 @@ def _text(minimum: int, maximum: int | None = None) -> Checked:
             raise _refuse("text_too_long", f"text may have at most {maximum} characters")
         return text
 
-    return Checked(check, "str")
+    return Checked(check, "str", (core_schema.str_schema(strict=True, min_length=minimum, max_length=maximum),))
 
 
 def _identifier(maximum: int) -> Checked:
@@ -109,7 +132,8 @@ def _identifier(maximum: int) -> Checked:
             raise _refuse("identifier_invalid", f"an identifier may have at most {maximum} characters")
         return identifier
 
-    return Checked(check, "str")
+    plain = core_schema.str_schema(strict=True, max_length=maximum, pattern="^[ -~]*[!-~][ -~]*$")
+    return Checked(check, "str", (plain,))
 
 
 Text = Annotated[str, _text(0)]
@@ -129,9 +153,13 @@ Identifier500 = Annotated[str, _identifier(500)]
 Identifier1024 = Annotated[str, _identifier(1024)]
 """As Identifier, at most 1,024 characters."""
 
-UTCDateTime = Annotated[
-    AwareDatetime, AfterValidator(lambda moment: moment if moment.tzinfo is UTC else moment.astimezone(UTC))
-]
+
+def in_utc(moment: datetime) -> datetime:
+    """Return an aware moment in UTC."""
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+
+
+UTCDateTime = Annotated[AwareDatetime, AfterValidator(in_utc)]
 """An aware datetime, normalised to UTC; a naive one is refused."""
 Confidence = Annotated[float, Field(ge=0.0, le=1.0)]
 """A degree from 0.0 to 1.0."""
@@ -247,9 +275,10 @@ def thaw_json(value: JSON) -> JSON:
     return value
 
 
-JSONValue = Annotated[Any, Checked(copy_json, "any")]
+JSONValue = Annotated[Any, Checked(copy_json, "any", _SCALARS)]
 """Any JSON value; copied on validation."""
-JSONObject = Annotated[dict[str, Any], Checked(_json_object, "dict")]
+_FLAT = core_schema.dict_schema(_STR, first_of(*_SCALARS), strict=True)
+JSONObject = Annotated[dict[str, Any], Checked(_json_object, "dict", (_FLAT,))]
 """A JSON object; copied on validation."""
 
 
@@ -267,11 +296,11 @@ def _frozen_json_object(value: object) -> Mapping[str, JSON]:
     return frozen
 
 
-FrozenJSONValue = Annotated[Any, Checked(_frozen_json), PlainSerializer(thaw_json)]
+FrozenJSONValue = Annotated[Any, Checked(_frozen_json, thawed=copy_json), PlainSerializer(thaw_json)]
 """Any JSON value, read-only at every depth; dumped as plain lists and dicts."""
 FrozenJSONObject = Annotated[
     Mapping[str, Any],
-    Checked(_frozen_json_object),
+    Checked(_frozen_json_object, thawed=_json_object),
     PlainSerializer(thaw_json),
 ]
 """A JSON object, read-only at every depth; dumped as plain lists and dicts."""

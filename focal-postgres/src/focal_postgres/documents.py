@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, SchemaValidator, from_json
+from pydantic_core import PydanticSerializationError, SchemaSerializer, SchemaValidator, core_schema, from_json
 
 from focal_core.base import FocalModel
 from focal_core.context import Limits
 from focal_core.documents import SCHEMA_VERSION, dump_document, load_document
-from focal_core.errors import StoreError
 from focal_core.gate import check_sizes, revalidated, within_limits
-from focal_core.values import STORED
+from focal_core.revalidation import document_reader, thawed_serializer, thawing_validator
 from focal_postgres import jsonb
 
 M = TypeVar("M", bound=FocalModel)
 
-_VERSION = '"schema_version": '
-_READABLE = tuple(f"{SCHEMA_VERSION}{end}" for end in ",}")
+_VERSION = "schema_version"
 
 
 class Document(Generic[M]):
@@ -34,7 +33,19 @@ class Document(Generic[M]):
         self._model = model
         self._without = set(without)
         self._serializer = model.__pydantic_serializer__
-        self._reader = SchemaValidator(_of_stored(model.__pydantic_core_schema__))
+
+    @cached_property
+    def _thawing(self) -> SchemaValidator:
+        return thawing_validator(self._model)
+
+    @cached_property
+    def _thawed(self) -> SchemaSerializer:
+        return thawed_serializer(self._model)
+
+    @cached_property
+    def _reader(self) -> SchemaValidator:
+        version = core_schema.int_schema(strict=True, ge=1, le=SCHEMA_VERSION)
+        return document_reader(self._model, {_VERSION: version}, dict.fromkeys(self._without))
 
     def admit(self, model: M, limits: Limits) -> tuple[M, str]:
         """Return what ``gate.admit`` returns, and its document.
@@ -43,15 +54,35 @@ class Document(Generic[M]):
             InvalidDataError: the model is invalid, or a part of it exceeds a limit.
         """
         row = revalidated(model)
-        document = self.dump(row)
+        return row, self._within(limits, row, self.dump(row))
+
+    def admit_thawed(self, model: M, limits: Limits) -> tuple[M, str]:
+        """Return what ``admit`` returns, frozen JSON left as plain dicts and lists: not for the eyes of a caller.
+
+        Raises:
+            InvalidDataError: the model is invalid, or a part of it exceeds a limit.
+        """
+        if type(model) is not self._model:
+            return self.admit(model, limits)
+        try:
+            row: M = self._thawing.validate_python(model)
+        except ValidationError:
+            return self.admit(model, limits)
+        return row, self._within(limits, row, self._dump(row, self._thawed))
+
+    @staticmethod
+    def _within(limits: Limits, row: M, document: str) -> str:
         if not within_limits(len(document), limits):
             check_sizes(row, limits)
-        return row, document
+        return document
 
     def dump(self, row: M) -> str:
         """Return the document of a valid model as text for a JSONB parameter; ``load`` gives an equal model back."""
+        return self._dump(row, self._serializer)
+
+    def _dump(self, row: M, serializer: SchemaSerializer) -> str:
         try:
-            text = self._serializer.to_json(row, exclude=self._without).decode()
+            text = serializer.to_json(row, exclude=self._without).decode()
         except (PydanticSerializationError, UnicodeEncodeError):
             return self._dump_slowly(row)
         if jsonb.needs_care(text):
@@ -73,30 +104,20 @@ class Document(Generic[M]):
             SchemaOutdatedError: it was written by a newer release.
             StoreError: code ``corrupt_record``: it holds no valid model.
         """
-        at = text.find(_VERSION)
-        known = text.startswith(_READABLE, at + len(_VERSION)) if at >= 0 else False
-        # A document of the user's may hold such a key too; which of them is ours takes a closer look.
-        if known and text.find(_VERSION, at + 1) < 0 and jsonb.INTRODUCER not in text:
+        if jsonb.INTRODUCER not in text:
             try:
                 row: M = self._reader.validate_json(text, extra="ignore")
-            except ValidationError as error:
-                raise StoreError(
-                    f"a stored {self._model.__name__} is not valid: {error.error_count()} error(s)",
-                    code="corrupt_record",
-                ) from None
-        else:
-            row = load_document(self._model, from_json(text, allow_inf_nan=False))
+            except ValidationError:
+                return self._load_slowly(text, stored)
+            # Made just now: nobody else has its fields.
+            del row.__dict__[_VERSION]
+            row.__dict__.update(stored)
+            row.__pydantic_fields_set__.remove(_VERSION)
+            row.__pydantic_fields_set__.update(stored)
+            return row
+        return self._load_slowly(text, stored)
+
+    def _load_slowly(self, text: str, stored: Mapping[str, Any]) -> M:
+        row = load_document(self._model, from_json(text, allow_inf_nan=False))
         row.set_stored(**stored)
         return row
-
-
-def _of_stored(schema: Any) -> Any:
-    """Return a core schema without what was settled when the document was written: aliases, and checks of text."""
-    if isinstance(schema, dict):
-        stored = (schema.get("metadata") or {}).get(STORED)
-        if stored is not None:
-            return stored
-        if schema.get("type") == "function-before" and schema["function"]["function"].__name__ == "_fold_aliases":
-            return _of_stored(schema["schema"])
-        return {key: value if key == "metadata" else _of_stored(value) for key, value in schema.items()}
-    return [_of_stored(item) for item in schema] if isinstance(schema, list) else schema

@@ -19,6 +19,7 @@ from pydantic.networks import IPvAnyAddress
 from focal_core import values
 from focal_core.base import Embedded, FocalModel
 from focal_core.errors import StoreError
+from focal_core.revalidation import plain_validator
 from focal_core.textcodec import decode_text, encode_text
 from focal_core.values import Float32Vector
 from focal_postgres import jsonb
@@ -179,11 +180,18 @@ class Layout(Generic[M]):
         if self.vector_field is not None and (data := record[first + len(self.columns)]) is not None:
             found[self.vector_field] = vector_of(data)
         try:
-            return self.model.model_validate(found)
+            return self._model_of(found)
         except ValidationError as error:
             raise StoreError(
                 f"a stored {self.model.__name__} is not valid: {error.error_count()} error(s)", code="corrupt_record"
             ) from None
+
+    def _model_of(self, found: dict[str, Any]) -> M:
+        try:
+            row: M = plain_validator(self.model).validate_python(found)
+        except ValidationError:
+            return self.model.model_validate(found)
+        return row
 
     def vector(self, row: M) -> Sequence[float] | None:
         """Return the vector of a row, (dim,) floats, or None."""

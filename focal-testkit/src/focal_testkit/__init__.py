@@ -9,5 +9,5 @@ Subclass a contract, give it one method that opens an empty store, and pytest ru
             return opened(context)  # an async context manager that yields an EMPTY store
 """
 
-CONTRACT_VERSION = "1.0"
+CONTRACT_VERSION = "1.1"
 """The newest contract version this kit checks."""

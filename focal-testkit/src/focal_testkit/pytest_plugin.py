@@ -13,6 +13,15 @@ from focal_testkit.servers.fixtures import (
     remove_servers,
     servers_folder,
 )
+from focal_testkit.servers.redis_fixtures import (
+    private_redis,
+    private_redis_cluster,
+    redis_cluster,
+    redis_prefix,
+    redis_sentinel,
+    redis_server,
+    start_redis,
+)
 
 __all__ = [
     "postgres_database",
@@ -20,7 +29,14 @@ __all__ = [
     "postgres_server",
     "postgres_template",
     "private_postgres",
+    "private_redis",
+    "private_redis_cluster",
+    "redis_cluster",
+    "redis_prefix",
+    "redis_sentinel",
+    "redis_server",
     "servers_folder",
+    "start_redis",
 ]
 
 

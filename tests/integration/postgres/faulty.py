@@ -86,7 +86,7 @@ EXTRA: Mapping[str, Callable[[Any, UUID, Any], Awaitable[Any]]] = {
 }
 UNLIKE = "write_token,digest,content_tsv,scenario_data"
 """Columns that differ from call to call or from tenant to tenant: drawn, hashed, or dated by the model."""
-READS = ("get_", "list_", "vector_", "text_", "search_", "traverse_", "check_", "count_")
+READS = ("get_", "version_", "list_", "vector_", "text_", "search_", "traverse_", "check_", "count_")
 
 
 @dataclass(frozen=True)

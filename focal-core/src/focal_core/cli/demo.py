@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from importlib.resources import as_file, files
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -16,7 +17,7 @@ from rich.text import Text
 from focal_core.app import Focal
 from focal_core.audit.models import TurnRecord
 from focal_core.cli.replay import DEFAULT_TENANT, IN_MEMORY
-from focal_core.cli.replay_summary import output, print_summary
+from focal_core.cli.replay_summary import output, print_servers, print_summary
 from focal_core.demo.agent_file import AgentDefinition, read_agent_file, stable_id, suggest
 from focal_core.demo.conversations import ConversationFile
 from focal_core.demo.replay import replay
@@ -35,21 +36,44 @@ def register(app: typer.Typer) -> None:
 
 def demo_command(
     conversation: Annotated[str, typer.Option(help="Conversation to show in full.")] = SHOWN,
+    embedded: Annotated[
+        Path | None, typer.Option(help="Folder for PostgreSQL and Redis servers of its own; without it, in memory.")
+    ] = None,
 ) -> None:
-    """Replay a small bundled conversation log in memory, and show one conversation in full."""
-    asyncio.run(_demo(conversation))
+    """Replay a small bundled conversation log through every store, and show one conversation in full."""
+    asyncio.run(_demo(conversation, embedded))
 
 
-async def _demo(conversation: str) -> None:
+def embedded_settings(folder: Path) -> dict[str, Any]:
+    """Return settings that keep sessions on Redis before PostgreSQL, and everything else on PostgreSQL.
+
+    Args:
+        folder: where both servers keep their data; they run while somebody uses them.
+    """
+    return {
+        "stores": {"default": "main"},
+        "session": {"hot_tier": "hot"},
+        "providers": {"embedding": "hashing"},
+        "backends": {
+            "main": {"use": "postgres", "url": f"embedded://{folder / 'postgres'}"},
+            "hot": {"use": "redis", "url": f"embedded://{folder / 'redis'}"},
+        },
+    }
+
+
+async def _demo(conversation: str, embedded: Path | None) -> None:
     with as_file(files("focal_core.demo") / "data") as folder:
         agent = read_agent_file(folder / "agent.toml", DEFAULT_TENANT)
         log = ConversationFile(folder / "conversations.jsonl")
         ids = [line.conversation.conversation_id for line in log if line.conversation is not None]
         if conversation not in ids:
             raise NotFoundError(f"the demo has no conversation {conversation!r}", hint=suggest(conversation, ids))
-        async with Focal.open(IN_MEMORY) as focal:
+        where = "in memory" if embedded is None else f"in {embedded}"
+        async with Focal.open(IN_MEMORY if embedded is None else embedded_settings(embedded)) as focal:
             report = await replay(focal, agent, log)
-            print_summary(report, title=f"Agent {agent.agent.name!r}, {len(ids)} conversations, stored in memory")
+            print_summary(report, title=f"Agent {agent.agent.name!r}, {len(ids)} conversations, stored {where}")
+            if embedded is not None:
+                await print_servers(focal)
             await _show(output(), focal.tenant(DEFAULT_TENANT), agent, conversation)
 
 

@@ -39,6 +39,7 @@ embedding = "hashing"           # deterministic, lexical, nothing to download
 # model = "..."
 
 [session]
+# hot_tier = "hot"              # keep sessions in use on that backend too, before the one of [stores]
 idle_ttl_seconds = 604800       # idle time after which a session is gone
 max_session_age_seconds = 604800            # age after which it is gone, however active
 

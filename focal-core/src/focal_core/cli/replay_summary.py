@@ -10,7 +10,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from focal_core.app import Focal
 from focal_core.demo.report import ReplayReport
+from focal_core.plugins.backend import STORE_PORTS
 
 PROBLEMS_SHOWN = 20
 FIELDS_SHOWN = 3
@@ -39,6 +41,31 @@ def print_summary(report: ReplayReport, title: str) -> None:
         console.print(Text(f"... and {report.errors - PROBLEMS_SHOWN} more problems", style="red"))
     if report.skipped and not report.turns:
         console.print("Nothing was new: every turn of this log is stored already.")
+
+
+async def print_servers(focal: Focal) -> None:
+    """Print which server keeps what: its version, where its data lie, and what a crash of it may cost."""
+    checks = (await focal.health()).checks
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    settings = focal.settings
+    for name in focal.backends:
+        if f"{name}.connection" not in checks:
+            continue
+        kept = [
+            port for port in STORE_PORTS if settings.backend_for(port) == name and port in focal.backends[name].ports
+        ]
+        if settings.session.hot_tier == name:
+            kept.append("sessions in use, before the lasting ones")
+        durability = checks.get(f"{name}.durability")
+        table.add_row(f" {name}", Text(f"keeps {', '.join(kept)}"))
+        table.add_row("", Text(checks[f"{name}.connection"].detail or ""))
+        if (durability := checks.get(f"{name}.durability")) is not None:
+            table.add_row("", Text(durability.detail or ""))
+    console = output()
+    console.print(Text("Servers", style="bold"))
+    console.print(table)
 
 
 def _table(title: str, first: str, *numbers: str) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -93,6 +94,14 @@ class BoundSessionStore(BoundStore[SessionStore]):
     async def tier_of(self, session_id: UUID) -> Tier | None:
         """Return the tier a session is read from at present, or None when there is no such session; no promotion."""
         return await self._store.tier_of(session_id, tenant_id=self.tenant_id)
+
+    async def version_of(self, session_id: UUID) -> tuple[int, datetime] | None:
+        """Return version and last_activity_at of the session ``get`` would return, or None; no use, no promotion."""
+        return await self._store.version_of(session_id, tenant_id=self.tenant_id)
+
+    async def put_copy(self, session: Session) -> bool:
+        """Keep a copy of a session that another store owns, in the hot tier only; False when it is not kept."""
+        return await self._store.put_copy(self._own(session))
 
     async def cleanup_expired(self, *, limit: int = 1000) -> int:
         """Remove sessions that have expired from every tier and index, and return how many."""

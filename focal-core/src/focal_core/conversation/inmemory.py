@@ -12,7 +12,8 @@ from focal_core.context import BackendContext
 from focal_core.conversation import lifecycle
 from focal_core.conversation.models import Channel, Session, SessionStatus, Tier
 from focal_core.conversation.store import SessionStore
-from focal_core.gate import identifier, member
+from focal_core.errors import InvalidDataError
+from focal_core.gate import admit, identifier, member
 from focal_core.inmemory.store import InMemoryStore
 from focal_core.inmemory.table import OrderedIndex, Table, micros
 from focal_core.paging import Page, check_limit, cursor_scope
@@ -35,7 +36,7 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
     A stored row carries the write token it was saved with as its private attribute; no copy does.
     """
 
-    capabilities: ClassVar[frozenset[str]] = frozenset({"two_tier"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"two_tier", "session_copies"})
     tables: ClassVar[tuple[str, ...]] = ("_sessions",)
 
     def __init__(self, context: BackendContext | None = None) -> None:
@@ -63,6 +64,7 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
             self._expiring,
             key=lambda row: (row.tenant_id, row.session_id),
         )
+        self._copies: dict[tuple[UUID, UUID], Session] = {}
         self._hot_until: dict[tuple[UUID, UUID], datetime] = {}
 
     async def get(self, session_id: UUID, *, tenant_id: UUID | None = None, promote: bool = True) -> Session | None:
@@ -106,6 +108,7 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
         lifecycle.settle(row, stored, self.context.clock.now(), self.context.session_policy)
         row._write_token = lifecycle.write_token(session)
         self._sessions.put(row)
+        self._copies.pop((row.tenant_id, row.session_id), None)
         self._use(row)
         lifecycle.acknowledge(session, row)
         return validated_copy(row)
@@ -200,7 +203,7 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
         row = self._find(session_id, tenant_id, "demote_to_persistent")
         if row is None:
             return False
-        self._hot_until.pop((row.tenant_id, row.session_id), None)
+        self._cool(row.tenant_id, row.session_id)
         return True
 
     async def tier_of(self, session_id: UUID, *, tenant_id: UUID | None = None) -> Tier | None:
@@ -209,6 +212,17 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
             return None
         hot_until = self._hot_until.get((row.tenant_id, row.session_id))
         return Tier.HOT if hot_until is not None and self.context.clock.now() < hot_until else Tier.PERSIST
+
+    async def put_copy(self, session: Session) -> bool:
+        row = admit(session, self.context.limits)
+        if row.version == 0 or row.expires_at is None:
+            raise InvalidDataError(f"session {row.session_id} was never saved", code="never_saved")
+        kept = self._copy(row.tenant_id, row.session_id)
+        if not lifecycle.is_live(row, self.context.clock.now()) or (kept is not None and kept.version > row.version):
+            return False
+        self._copies[row.tenant_id, row.session_id] = row
+        self._use(row)
+        return True
 
     async def cleanup_expired(self, *, tenant_id: UUID | None = None, limit: int = 1000) -> int:
         check_limit(limit)
@@ -221,12 +235,18 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
                 expired.append(row)
         for row in expired:
             self._remove(row)
+        for tenant, session_id in list(self._copies):
+            if self._copy(tenant, session_id) is None:
+                del self._copies[tenant, session_id]
         return len(expired)
 
     async def erase_tenant(self, tenant_id: UUID) -> int:
         rows = self._sessions.rows(tenant_id)
         for row in rows:
             self._remove(row)
+        for tenant, session_id in list(self._copies):
+            if tenant == tenant_id:
+                self._cool(tenant, session_id)
         return len(rows)
 
     def _find(self, session_id: UUID, tenant_id: UUID | None, method: str) -> Session | None:
@@ -235,7 +255,17 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
             lambda: [owner for owner in self._sessions.tenants_of(session_id) if self._live(owner, session_id)],
             method,
         )
-        return None if tenant is None else self._live(tenant, session_id)
+        if tenant is None:
+            return None
+        copy = None if tenant_id is None else self._copy(tenant, session_id)
+        return copy or self._live(tenant, session_id)
+
+    def _copy(self, tenant_id: UUID, session_id: UUID) -> Session | None:
+        """Return the copy of another store's session, while it is hot and has not expired."""
+        copy, now = self._copies.get((tenant_id, session_id)), self.context.clock.now()
+        if copy is None or now >= self._hot_until[tenant_id, session_id] or not lifecycle.is_live(copy, now):
+            return None
+        return copy
 
     def _live(self, tenant_id: UUID, session_id: UUID) -> Session | None:
         row = self._sessions.get(tenant_id, session_id)
@@ -249,9 +279,13 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
         hot_ttl = timedelta(seconds=self.context.session_policy.hot_ttl_seconds)
         self._hot_until[row.tenant_id, row.session_id] = self.context.clock.now() + hot_ttl
 
+    def _cool(self, tenant_id: UUID, session_id: UUID) -> None:
+        self._copies.pop((tenant_id, session_id), None)
+        self._hot_until.pop((tenant_id, session_id), None)
+
     def _remove(self, row: Session) -> None:
         self._sessions.remove(row.tenant_id, row.session_id)
-        self._hot_until.pop((row.tenant_id, row.session_id), None)
+        self._cool(row.tenant_id, row.session_id)
 
     @staticmethod
     def _is_repeat(session: Session, row: Session, stored: Session) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from focal_core.context import BackendContext
 from focal_core.conversation.models import Channel, Session, SessionStatus, StepVisit
@@ -112,7 +112,7 @@ def acknowledge(session: Session, stored: Session) -> None:
             step_history=session.step_history[len(session.step_history) - kept :],
             step_history_dropped=stored.step_history_dropped,
         )
-    session._write_token = None
+    _private(session)["_write_token"] = None
 
 
 def stale(session: Session, actual: int) -> StaleVersionError:
@@ -122,7 +122,7 @@ def stale(session: Session, actual: int) -> StaleVersionError:
         session: the caller's object.
         actual: the stored version; 0 when nothing is stored.
     """
-    session._write_token = None
+    _private(session)["_write_token"] = None
     return StaleVersionError(
         f"session {session.session_id} has version {actual}, not {session.version}",
         expected=session.version,
@@ -136,9 +136,18 @@ def write_token(session: Session) -> bytes:
     Equal content is no proof that a write was one's own: two writers may count the same counter up from the same
     version at the same instant.
     """
-    if session._write_token is None:
-        session._write_token = os.urandom(_TOKEN_BYTES)
-    return session._write_token
+    private = _private(session)
+    token: bytes | None = private["_write_token"]
+    if token is None:
+        token = private["_write_token"] = os.urandom(_TOKEN_BYTES)
+    return token
+
+
+def _private(session: Session) -> dict[str, Any]:
+    """Return the private attributes of a session; by their names each costs pydantic a search of the class."""
+    private = session.__pydantic_private__
+    assert private is not None, "a session has some"
+    return private
 
 
 def content_digest(session: Session) -> bytes:

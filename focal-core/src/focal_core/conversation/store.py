@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
@@ -24,6 +25,9 @@ class SessionStore(Store):
 
     With capability ``two_tier`` every session lives in a lasting tier, and in a hot tier as well for
     ``hot_ttl_seconds`` after it was last saved or read; leaving the hot tier loses nothing.
+
+    With capability ``session_copies`` the hot tier also takes copies of sessions that another store owns; so it can
+    stand before that store (``focal_core.conversation.tiered``).
     """
 
     port: ClassVar[str] = "sessions"
@@ -202,6 +206,43 @@ class SessionStore(Store):
             TenantRequiredError: tenant omitted under strict isolation, or ambiguous.
         """
         raise _no_tiers("tier_of")
+
+    async def version_of(self, session_id: UUID, *, tenant_id: UUID | None = None) -> tuple[int, datetime] | None:
+        """Return version and last_activity_at of the session ``get`` would return, or None; no use, no promotion.
+
+        Both together tell any two saves of one id apart, also when the id was deleted and used again.
+
+        Raises:
+            TenantRequiredError: tenant omitted under strict isolation, or ambiguous.
+            StoreUnavailableError: no answer; safe to retry.
+        """
+        found = await self.get(session_id, tenant_id=tenant_id, promote=False)
+        return None if found is None else (found.version, found.last_activity_at)
+
+    async def put_copy(self, session: Session) -> bool:
+        """Keep a copy of a session that another store owns, in the hot tier only; False when it is not kept.
+
+        Needs capability ``session_copies``. It is no save: version and times stay as they are, and no lasting tier or
+        index knows of it. Until ``hot_ttl_seconds`` after it was last put or read, and never past its
+        ``expires_at``, it is found by ``get``, ``version_of``, ``tier_of`` and ``promote_to_hot`` with its tenant;
+        ``delete``, ``demote_to_persistent`` and ``erase_tenant`` end it earlier. Lists, ``get_by_channel``, ``save``
+        and calls without a tenant do not see it, and what is saved here under its id takes its place.
+
+        It replaces a copy of its own version or an older one. It is not kept where a copy of a newer version is, nor
+        when it has expired.
+
+        Args:
+            session: as the other store returned it.
+
+        Raises:
+            UnsupportedOperationError: the backend does not declare ``session_copies``.
+            InvalidDataError: the session is invalid, exceeds a limit, or was never saved (code ``never_saved``).
+            StoreUnavailableError: no answer; safe to retry.
+        """
+        raise UnsupportedOperationError(
+            "put_copy needs a backend with capability 'session_copies'",
+            hint="call it only where the capability is declared",
+        )
 
     @abstractmethod
     async def cleanup_expired(self, *, tenant_id: UUID | None = None, limit: int = 1000) -> int:

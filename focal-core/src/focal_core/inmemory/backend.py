@@ -34,7 +34,7 @@ class InMemoryBackend(Backend):
         "profiles": "focal_core.profile.inmemory:InMemoryProfileStore",
         "runtime": "focal_core.runtime.inmemory:InMemoryStorageBackend",
     }
-    capabilities: ClassVar[frozenset[str]] = frozenset({"two_tier", "purge", "archive"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"two_tier", "session_copies", "purge", "archive"})
     contract: ClassVar[str] = CONTRACT
 
     def __init__(self, options: BaseModel, context: BackendContext) -> None:

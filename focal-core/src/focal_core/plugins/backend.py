@@ -13,7 +13,7 @@ from focal_core.errors import UnsupportedOperationError
 from focal_core.health import HealthReport
 from focal_core.imports import resolve as resolve
 
-CONTRACT = "1.0"
+CONTRACT = "1.1"
 """The contract version this release of focal-core defines."""
 
 STORE_PORTS = ("config", "memory", "sessions", "audit", "profiles", "runtime")
@@ -35,7 +35,7 @@ PORT_TYPES: Mapping[str, tuple[str, ...]] = {
 """Port -> the ABCs its implementation must be instances of, by name."""
 
 CAPABILITIES = frozenset(
-    {"two_tier", "vector_index", "durable", "archive", "row_level_security", "purge"}
+    {"two_tier", "session_copies", "vector_index", "durable", "archive", "row_level_security", "purge"}
     | {"streaming", "tools", "structured_output", "images", "files", "temperature", "top_p", "stop", "effort"}
     | {"cache", "count_tokens"}
 )

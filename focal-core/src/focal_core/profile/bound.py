@@ -238,6 +238,10 @@ class BoundProfileStore(BoundStore[ProfileStore]):
         found = await self._store.get_field_definition_by_id(self.tenant_id, definition_id)
         return self._own(found)
 
+    async def list_pii_fields(self) -> frozenset[str] | None:
+        """Return the names of the fields that an agent of a tenant defines as personal, whether enabled or not."""
+        return await self._store.list_pii_fields(self.tenant_id)
+
     async def save_field_definition(self, definition: ProfileFieldDefinition) -> UUID:
         """Insert or update a field definition by its id, and return the id."""
         return await self._store.save_field_definition(self._own(definition))

@@ -77,6 +77,7 @@ class DelegatingProfileStore(ProfileStore):
     get_field_definitions = _delegated(ProfileStore.get_field_definitions)
     get_field_definition = _delegated(ProfileStore.get_field_definition)
     get_field_definition_by_id = _delegated(ProfileStore.get_field_definition_by_id)
+    list_pii_fields = _delegated(ProfileStore.list_pii_fields)
     save_field_definition = _delegated(ProfileStore.save_field_definition)
     delete_field_definition = _delegated(ProfileStore.delete_field_definition)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from time import perf_counter
 from typing import ClassVar, TypeVar, final
@@ -226,7 +226,8 @@ class LLMProvider(ABC):
     ) -> LLMRequest:
         if isinstance(request, str):
             return self._request(messages=(_user(request),), system=system_prompt, response_schema=wanted.schema)
-        check_request(request, self.name)
+        # Whose options the request may hold is for ``generate`` to say.
+        check_request(request, self.name, served=None)
         if request.response_schema is not None:
             raise InvalidRequest("response_schema and schema exclude each other", provider=self.name)
         if request.system is not None and system_prompt is not None:
@@ -240,8 +241,13 @@ class LLMProvider(ABC):
             raise InvalidRequest(f"invalid request: {_problems(error)}", provider=self.name) from None
 
 
-def check_request(request: object, provider: str) -> None:
+def check_request(request: object, provider: str, *, served: Collection[str] | None = ()) -> None:
     """Refuse what no provider takes, before anything is sent.
+
+    Args:
+        request: what was given as a request.
+        provider: whose options it may hold.
+        served: further providers whose options it may hold; None = anybody's.
 
     Raises:
         InvalidRequest: it is no LLMRequest (code ``request_not_a_request``), or has options for another provider
@@ -254,7 +260,7 @@ def check_request(request: object, provider: str) -> None:
             hint="use generate_text(prompt)" if isinstance(request, str) else None,
             provider=provider,
         )
-    foreign = sorted(request.provider_options.keys() - {provider})
+    foreign = [] if served is None else sorted(request.provider_options.keys() - {provider, *served})
     if foreign:
         raise InvalidRequest(
             f"provider_options are for {', '.join(foreign)}, but this provider is {provider}",

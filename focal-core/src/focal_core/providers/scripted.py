@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from time import perf_counter
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -97,6 +98,43 @@ class ScriptedLLM(LLMProvider):
         self._model = model
         self._closed = False
         self.reset()
+
+    @classmethod
+    def from_recording(
+        cls, source: str | os.PathLike[str] | Iterable[str], *, in_order: bool = False, **settings: Any
+    ) -> Self:
+        """Return a model that says again what a ``RecordingLLM`` wrote down, errors and broken streams included.
+
+        Args:
+            source: the file, or its lines.
+            in_order: answer the calls as they come. Otherwise each gets what was answered to the same request, the
+                first time first; a request that was not recorded, or not so often, is InvalidRequest.
+            settings: of the construction, but for the script.
+
+        Raises:
+            InvalidDataError: code ``recording_invalid``: a line is not one of a recording.
+        """
+        from focal_core.providers.recording import read_recording
+
+        calls = read_recording(source)
+        if in_order:
+            return cls([outcome for _, outcome in calls], **settings)
+
+        def answer(request: LLMRequest) -> Reply:
+            answers = [outcome for recorded, outcome in calls if recorded == request]
+            times = sum(earlier == request for earlier in model.calls)
+            if times > len(answers):
+                raise InvalidRequest(
+                    f"this request was recorded {len(answers)} times, and is asked for the {times}. time",
+                    code="request_not_recorded",
+                    hint="record again, or replay with in_order=True",
+                    provider=cls.name,
+                    model=model.model_id,
+                )
+            return answers[times - 1]
+
+        model = cls([answer], exhausted="last", **settings)
+        return model
 
     def reset(self) -> None:
         """Start over: the script from its first item, no calls, the same random errors again."""

@@ -65,12 +65,15 @@ _TYPES = {
 _OWN = ("agent_id", "customer_profile_id", "channel", "channel_hash", "status", "active_scenario_id")
 _PROOF = ("write_token", "digest", "document")
 _ONE = f"(VALUES ({', '.join(f'${at}::{kind}' for at, kind in enumerate(_TYPES.values(), 1))}))"
-_MANY = f"unnest({', '.join(f'${at}::{kind}[]' for at, kind in enumerate(_TYPES.values(), 1))})"
-_SAVED = "t.tenant_id, t.session_id, t.version, t.created_at, t.expires_at"
+_MANY = f"unnest({', '.join(f'${at}::{kind}[]' for at, kind in enumerate(_TYPES.values(), 1))}) WITH ORDINALITY"
+_READ = ", ".join(f"r.{name}" for name in ("document", *STORED))
+_SAVED = "t.version, t.created_at, t.expires_at"
 
 
 class Statements:
     """The statements of a schema under a policy.
+
+    Those about several rows return first which of them a row is, counted from 1; ``create_many`` tenant and id instead.
 
     Args:
         schema: the schema.
@@ -79,12 +82,12 @@ class Statements:
 
     def __init__(self, schema: str, policy: SessionPolicy) -> None:
         table = f"{schema}.sessions"
-        selected = ", ".join(f"r.{name}" for name in ("tenant_id", "session_id", "document", *STORED))
         state = ", ".join(f"r.{name}" for name in ("agent_id", "status", "write_token", "digest", *STORED))
         key = "r.tenant_id = $1 AND r.session_id = $2"
-        self.get = f"SELECT {selected} FROM {table} r WHERE {key} AND r.expires_at > $3"
+        self.get = f"SELECT {_READ} FROM {table} r WHERE {key} AND r.expires_at > $3"
         self.get_many = (
-            f"SELECT {selected} FROM unnest($1::uuid[], $2::uuid[]) AS s (tenant_id, session_id)"
+            f"SELECT s.number, {_READ} FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY"
+            " AS s (tenant_id, session_id, number)"
             f" JOIN {table} r ON r.tenant_id = s.tenant_id AND r.session_id = s.session_id WHERE r.expires_at > $3"
         )
         self.state = f"SELECT {state} FROM {table} r WHERE {key} AND r.expires_at > $3"
@@ -96,11 +99,11 @@ class Statements:
         ours = ", ".join(f"{name} = s.{name}" for name in (*_OWN, "last_activity_at", *_PROOF))
         update = (
             f"UPDATE {table} AS t SET {ours}, version = t.version + 1, expires_at = {our_end}"
-            f" FROM {{rows}} AS s ({', '.join(_TYPES)})"
+            f" FROM {{rows}} AS s ({', '.join(_TYPES)}{{number}})"
             " WHERE t.tenant_id = s.tenant_id AND t.session_id = s.session_id AND t.version = s.expected"
             " AND t.expires_at > s.last_activity_at AND t.agent_id = s.agent_id"
             " AND (s.created_at IS NULL OR t.created_at = s.created_at)"
-            f" AND (t.status <> 'closed' OR s.status = 'closed') RETURNING {_SAVED}"
+            f" AND (t.status <> 'closed' OR s.status = 'closed') RETURNING {{which}}{_SAVED}"
         )
         columns = [name for name in _TYPES if name != "expected"]
         values = ", ".join(f"s.{name}" for name in columns)
@@ -109,15 +112,19 @@ class Statements:
         gone = "t.expires_at <= EXCLUDED.last_activity_at"
         insert = (
             f"INSERT INTO {table} AS t ({', '.join(columns)}, version) SELECT {values}, 1"
-            f" FROM {{rows}} AS s ({', '.join(_TYPES)}) ON CONFLICT (tenant_id, session_id) DO UPDATE"
+            f" FROM {{rows}} AS s ({', '.join(_TYPES)}{{number}}) ON CONFLICT (tenant_id, session_id) DO UPDATE"
         )
-        create = f"{insert} SET {theirs}, version = 1 WHERE {gone} RETURNING {_SAVED}"
-        self.update, self.update_many = update.format(rows=_ONE), update.format(rows=_MANY)
-        self.create, self.create_many = create.format(rows=_ONE), create.format(rows=_MANY)
+        create = f"{insert} SET {theirs}, version = 1 WHERE {gone} RETURNING {{which}}{_SAVED}"
+        one, many = {"rows": _ONE, "number": "", "which": ""}, {"rows": _MANY, "number": ", number"}
+        self.update, self.update_many = update.format(**one), update.format(**many, which="s.number, ")
+        self.create, self.create_many = (
+            create.format(**one),
+            create.format(**many, which="t.tenant_id, t.session_id, "),
+        )
         given = f"${len(_TYPES) + 1}::timestamptz"
         changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in (*_OWN, "last_activity_at", *_PROOF))
         self.force = (
-            f"{insert.format(rows=_ONE)} SET {changes},"
+            f"{insert.format(**one)} SET {changes},"
             f" created_at = CASE WHEN {gone} THEN EXCLUDED.created_at ELSE t.created_at END,"
             f" expires_at = CASE WHEN {gone} THEN EXCLUDED.expires_at"
             f" ELSE {end.format(now='EXCLUDED.last_activity_at')} END,"
@@ -138,7 +145,7 @@ class Statements:
         self.list_by_agent = "r.tenant_id = $1 AND r.agent_id = $2 AND r.expires_at > $3"
         self.list_by_customer = "r.tenant_id = $1 AND r.customer_profile_id = $2 AND r.expires_at > $3"
         self.by_channel = (
-            f"SELECT {selected} FROM {table} r WHERE r.tenant_id = $1 AND r.channel_hash = $2 AND r.status <> 'closed'"
+            f"SELECT {_READ} FROM {table} r WHERE r.tenant_id = $1 AND r.channel_hash = $2 AND r.status <> 'closed'"
             " AND r.expires_at > $3 AND ($4::uuid IS NULL OR r.agent_id = $4)"
             " ORDER BY r.last_activity_at DESC, r.session_id LIMIT 1"
         )
@@ -149,7 +156,7 @@ class SessionRows:
 
     def select(self) -> str:
         """Return the select list, on the alias ``r``."""
-        return ", ".join(f"r.{name}" for name in ("document", *STORED))
+        return _READ
 
     def source(self, schema: str) -> str:
         """Return the FROM item."""

@@ -51,7 +51,7 @@ class PostgresSessionStore(PostgresStore, SessionStore):
             what="save",
             patience=patience,
             writes=True,
-            key=lambda one: one.tenant_id.bytes + one.session_id.bytes,
+            key=lambda one: (one.tenant_id.int, one.session_id.int),
             kind=lambda one: one.expected > 0,
             weight=lambda one: len(one.document),
             flights=2,
@@ -226,9 +226,10 @@ class PostgresSessionStore(PostgresStore, SessionStore):
             return [await self._fetch_one(keys[0])]
         now = self.context.clock.now()
         tenants, sessions = [key[0] for key in keys], [key[1] for key in keys]
-        records = await self.database.fetch("get", self._sql.get_many, tenants, sessions, now)
-        found = {(record[0], record[1]): record for record in records}
-        return [found.get(key) for key in keys]
+        found: list[Record | None] = [None] * len(keys)
+        for record in await self.database.fetch("get", self._sql.get_many, tenants, sessions, now):
+            found[record[0] - 1] = record
+        return found
 
     async def _fetch_one(self, key: tuple[UUID, UUID]) -> Record | None:
         return await self.database.fetchrow("get", self._sql.get, *key, self.context.clock.now())
@@ -240,9 +241,14 @@ class PostgresSessionStore(PostgresStore, SessionStore):
         # Safe to repeat: a write that took effect the first time is refused the second, and known by its token. But a
         # session that was begun and deleted meanwhile would be begun anew.
         records = await self.database.write("save", sql, *columns(list(rows)), repeat=rows[0].expected > 0)
-        saved = {(record[0], record[1]): record for record in records}
         refused = Repeated() if isinstance(records, Repeated) else None
-        return [saved.get((row.tenant_id, row.session_id), refused) for row in rows]
+        if not rows[0].expected:
+            begun = {(record[0], record[1]): record for record in records}
+            return [begun.get((row.tenant_id, row.session_id), refused) for row in rows]
+        saved: list[_Written] = [refused] * len(rows)
+        for record in records:
+            saved[record[0] - 1] = record
+        return saved
 
     async def _write_one(self, row: Write) -> _Written:
         sql = self._sql.update if row.expected else self._sql.create

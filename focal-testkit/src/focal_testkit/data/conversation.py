@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from focal_core.clock import Clock
 from focal_core.conversation.models import Channel, Session, StepVisit
 from focal_testkit.data.audit import AGENT, numbered
 from focal_testkit.scenarios import OURS
@@ -41,6 +42,13 @@ def placed(n: int = 0, tenant: UUID = OURS, **fields: Any) -> Session:
         "current_step_id": STEP,
     }
     return session(n, tenant, **{**given, **fields})
+
+
+def copied(clock: Clock, n: int = 0, tenant: UUID = OURS, *, version: int = 1, **fields: Any) -> Session:
+    """Return a placed session as another store would return it: saved so many times, just now for the last time."""
+    now = clock.now()
+    saved = {"created_at": now, "last_activity_at": now, "expires_at": now + timedelta(days=1), "version": version}
+    return placed(n, tenant, **{**saved, **fields})
 
 
 def visit(step_id: UUID, at: datetime, turn_number: int = 0, **fields: Any) -> StepVisit:

@@ -4,6 +4,7 @@
 `proxy`              a TCP proxy between client and server: latency, stalls, black holes, resets; counts round trips
 `triggers`           faults at an exact moment: before a request arrives, after it was answered
 `postgres`           which statement a message of PostgreSQL's protocol runs
+`redis`              which command a message of Redis' protocol is
 `round_trips`        the most round trips of each operation
 `cancel`             storms of cancellations
 `crash`              kill and restart under writers

@@ -129,6 +129,12 @@ class Connection:
         """Drop one direction; see `Controls`."""
         self._muted.add(direction)
 
+    async def half(self) -> None:
+        """Deliver half of what is held back; see `Controls`."""
+        held = b"".join(self._held)
+        self._held = [held[len(held) // 2 :]]
+        await self._write("down", held[: len(held) // 2])
+
     async def run(self, host: str, port: int | None) -> list[Exception]:
         """Carry the connection until both sides have ended, and return what predicates and actions raised."""
         kind = self._network.faults.connect

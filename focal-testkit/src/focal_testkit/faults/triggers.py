@@ -101,6 +101,10 @@ class Controls(Protocol):
         """Drop everything in one direction from now on, the end of the stream included."""
         ...
 
+    async def half(self) -> None:
+        """Deliver the first half of the answer that is held back; the rest stays. Nothing before the answer."""
+        ...
+
 
 Action = Callable[[Controls], Awaitable[None]]
 """What happens at the moment: an async function. The bytes wait until it returns, then go on if they still can."""
@@ -147,6 +151,17 @@ def delay(seconds: float) -> Action:
 
     wait.__name__ = f"delay({seconds})"
     return wait
+
+
+def torn(action: Action) -> Action:
+    """Return the action that lets half of the answer through before another one happens; for AFTER."""
+
+    async def tear(connection: Controls) -> None:
+        await connection.half()
+        await action(connection)
+
+    tear.__name__ = f"torn, {getattr(action, '__name__', action)}"
+    return tear
 
 
 class Moment(StrEnum):

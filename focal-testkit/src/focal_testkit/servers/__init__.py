@@ -7,6 +7,7 @@ A server that is needed and missing is a failure where ``FOCAL_REQUIRE`` names t
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import NoReturn
 
 import pytest
@@ -27,3 +28,13 @@ def missing(service: str, reason: str) -> NoReturn:
     if service in required or os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(f"{service} is required here and missing: {reason}", pytrace=False)
     pytest.skip(f"{service} is missing: {reason}")
+
+
+def require_docker() -> None:
+    """Raise ``ServerMissing`` unless a Docker engine answers."""
+    try:
+        engine = subprocess.run(["docker", "version"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        raise ServerMissing("no Docker") from None
+    if engine.returncode != 0:
+        raise ServerMissing("no Docker engine answers")

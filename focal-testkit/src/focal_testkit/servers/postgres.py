@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
 
-from focal_testkit.servers import ServerMissing, missing
+from focal_testkit.servers import ServerMissing, missing, require_docker
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -207,12 +206,7 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 
 def _container() -> PostgresServer:
-    try:
-        engine = subprocess.run(["docker", "version"], capture_output=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        raise ServerMissing("no Docker") from None
-    if engine.returncode != 0:
-        raise ServerMissing("no Docker engine answers")
+    require_docker()
     return ContainerPostgres()
 
 

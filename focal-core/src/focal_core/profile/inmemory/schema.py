@@ -56,6 +56,9 @@ class InMemoryFieldSchema(ProfileTables):
         row = self._definitions.get(tenant_id, definition_id)
         return None if row is None else validated_copy(row)
 
+    async def list_pii_fields(self, tenant_id: UUID) -> frozenset[str] | None:
+        return frozenset(row.name for row in self._definitions.rows(tenant_id) if row.is_pii)
+
     async def save_field_definition(self, definition: ProfileFieldDefinition) -> UUID:
         def check(row: ProfileFieldDefinition) -> None:
             check_definition(row)

@@ -56,6 +56,17 @@ class FieldSchema(Store):
             StoreUnavailableError: no answer; safe to retry.
         """
 
+    async def list_pii_fields(self, tenant_id: UUID) -> frozenset[str] | None:
+        """Return the names of the fields that an agent of a tenant defines as personal, whether enabled or not.
+
+        Personal is ``is_pii``. Whoever keeps copies of profiles asks for it. None where the store cannot tell, which is
+        the default; then every field may be personal.
+
+        Raises:
+            StoreUnavailableError: no answer; safe to retry.
+        """
+        return None
+
     @abstractmethod
     async def save_field_definition(self, definition: ProfileFieldDefinition) -> UUID:
         """Insert or update a field definition by its id, and return the id.

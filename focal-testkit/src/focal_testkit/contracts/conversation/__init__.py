@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from focal_testkit.contracts.conversation.copies import CopyContract
 from focal_testkit.contracts.conversation.expiry import ExpiryContract
 from focal_testkit.contracts.conversation.listing import ListingContract
 from focal_testkit.contracts.conversation.load import LoadContract
@@ -20,6 +21,7 @@ class SessionStoreContract(
     ListingContract,
     ExpiryContract,
     TierContract,
+    CopyContract,
     LoadContract,
     StoreContract,
 ):

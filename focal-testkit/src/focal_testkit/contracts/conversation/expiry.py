@@ -210,3 +210,23 @@ class ExpiryContract(ContractBase):
         assert await trusting_store.delete(mine.session_id) is True
         assert await trusting_store.get(mine.session_id) is None
         assert await trusting_store.delete(mine.session_id) is False
+
+    @requirement("SESSIONS-049", since="1.1")
+    async def test_cleanup_spares_what_was_saved_again(self, brief_store: SessionStore, clock: ManualClock) -> None:
+        """A cleanup leaves a session alone whose end was postponed by a later save, and takes it at that end.
+
+        If this fails: what is due is kept by the end of the first save, and nobody looks at the session itself.
+        """
+        one, other = placed(1), placed(2)
+        for saved in (one, other):
+            await brief_store.save(saved)
+        clock.advance(seconds=IDLE - 1)
+        await brief_store.save(one)
+        clock.advance(seconds=1)
+
+        assert await brief_store.cleanup_expired(tenant_id=OURS) == 1
+        assert await found_by(brief_store, one) == EVERYWHERE
+        clock.advance(seconds=IDLE - 1)
+        assert await brief_store.cleanup_expired(tenant_id=OURS) == 1
+        assert await found_by(brief_store, one) == set()
+        assert await brief_store.cleanup_expired(tenant_id=OURS) == 0

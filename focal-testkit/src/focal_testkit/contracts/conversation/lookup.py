@@ -170,6 +170,8 @@ class LookupContract(ContractBase):
     async def test_delete_session(self, store: SessionStore) -> None:
         """A deleted session is gone from every read, a second delete is False, and the id is free again.
 
+        A tenant whose last session was deleted is none that has any, and a cleanup finds nothing of it.
+
         If this fails: a tier or an index keeps it.
         """
         one, theirs = placed(), placed(tenant=THEIRS)
@@ -182,6 +184,8 @@ class LookupContract(ContractBase):
         assert await found_by(store, one) == set()
         assert await store.delete(one.session_id, tenant_id=OURS) is False
         assert await found_by(store, theirs) == EVERYWHERE
+        assert await store.list_tenants() == [THEIRS]
+        assert await store.cleanup_expired() == 0
         anew = placed(current_step_id=STEP)
         await store.save(anew)
         assert anew.version == 1

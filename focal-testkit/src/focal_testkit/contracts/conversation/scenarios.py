@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, ClassVar
 from uuid import UUID
 
+from focal_core.clock import SystemClock
 from focal_core.conversation.models import Channel, Session
 from focal_core.conversation.store import SessionStore
 from focal_testkit.data.audit import AGENT
-from focal_testkit.data.conversation import CUSTOMER, SCENARIO, USER, placed
+from focal_testkit.data.conversation import CUSTOMER, SCENARIO, USER, copied, placed
 from focal_testkit.scenarios import Listing, Scenarios, Stored
 
 _CLOCK_FIELDS = frozenset({"created_at", "last_activity_at", "expires_at"})
@@ -39,9 +41,12 @@ class SessionScenarios(Scenarios):
     """Sessions 0 to 2 of one person, and one that is too old to be seen."""
 
     store_class = SessionStore
-    creates = frozenset({"save"})
+    creates = frozenset({"save", "put_copy"})
     all_tenants_when_omitted = frozenset({"cleanup_expired"})
-    capability_calls: ClassVar = {"two_tier": ["promote_to_hot", "demote_to_persistent", "tier_of"]}
+    capability_calls: ClassVar = {
+        "two_tier": ["promote_to_hot", "demote_to_persistent", "tier_of"],
+        "session_copies": ["put_copy"],
+    }
     stored = (
         Stored(
             Session,
@@ -65,6 +70,11 @@ class SessionScenarios(Scenarios):
             remove=_remove,
         ),
     )
+
+    @classmethod
+    def methods(cls) -> list[str]:
+        """Return the abstract methods and those that have a default."""
+        return sorted([*super().methods(), "version_of", *chain.from_iterable(cls.capability_calls.values())])
 
     async def seed(self, store: SessionStore, tenant_id: UUID) -> UUID:
         """Store the world; what differs between tenants is the metadata."""
@@ -120,3 +130,11 @@ class SessionScenarios(Scenarios):
     async def tier_of(self, store: SessionStore, tenant: UUID | None, world: UUID) -> Any:
         """Look where a seeded session is."""
         return await store.tier_of(world, tenant_id=tenant)
+
+    async def version_of(self, store: SessionStore, tenant: UUID | None, world: UUID) -> Any:
+        """Look at the version of a seeded session."""
+        return await store.version_of(world, tenant_id=tenant)
+
+    async def put_copy(self, store: SessionStore, tenant: UUID, world: UUID) -> bool:
+        """Keep a copy of a session that is stored elsewhere."""
+        return await store.put_copy(copied(SystemClock(), 7, tenant))

@@ -244,3 +244,21 @@ class TierContract(ContractBase):
                 took[name].append(time.perf_counter() - start)
 
         assert {name: median(times) < 0.05 for name, times in took.items()} == {"demote": True, "promote": True}
+
+    @requirement("SESSIONS-072", since="1.1", needs="two_tier")
+    async def test_promotion_restarts_the_hot_time(self, store: SessionStore, clock: ManualClock) -> None:
+        """Promoting a session that is hot already lets it stay there for the whole hot time from then on.
+
+        If this fails: a session that is kept warm on purpose cools all the same.
+        """
+        one = placed()
+        await store.save(one)
+        for _ in range(2):
+            clock.advance(seconds=HOT - 1)
+            assert await store.promote_to_hot(one.session_id, tenant_id=OURS) is True
+        clock.advance(seconds=HOT - 1)
+        assert await _tier(store, one) is Tier.HOT
+
+        clock.advance(seconds=1)
+
+        assert await _tier(store, one) is Tier.PERSIST

@@ -145,6 +145,19 @@ class ExpiredIsACandidate(InMemorySessionStore):
         return super()._find(session_id, tenant, method)
 
 
+@mutant("SESSIONS-049")
+class CleansByTheFirstEnd(InMemorySessionStore):
+    """A cleanup removes a session at the end that its first save gave it."""
+
+    async def cleanup_expired(self, *, tenant_id: UUID | None = None, limit: int = 1000) -> int:
+        removed = await super().cleanup_expired(tenant_id=tenant_id, limit=limit)
+        idle, now = timedelta(seconds=self.context.session_policy.idle_ttl_seconds), self.context.clock.now()
+        due = [row for row in self._sessions.rows(tenant_id) if now >= row.created_at + idle] if tenant_id else []
+        for row in due:
+            self._remove(row)
+        return removed + len(due)
+
+
 @mutant("SESSIONS-050")
 class EverythingIsHot(InMemorySessionStore):
     """Every session is reported hot."""
@@ -267,3 +280,13 @@ class ForcesUnderLoad(InMemorySessionStore):
         await asyncio.sleep(0)
         met, self.saving = self.saving > 1, self.saving - 1
         return await super().save(session, force=force or met)
+
+
+@mutant("SESSIONS-072")
+class PromotionRestartsNothing(InMemorySessionStore):
+    """Promoting a session that is hot leaves its time there as it is."""
+
+    async def promote_to_hot(self, session_id: UUID, *, tenant_id: UUID | None = None) -> bool:
+        if await self.tier_of(session_id, tenant_id=tenant_id) is Tier.HOT:
+            return True
+        return await super().promote_to_hot(session_id, tenant_id=tenant_id)

@@ -125,6 +125,18 @@ class DeletesTwice(InMemorySessionStore):
         return await super().delete(session_id, tenant_id=tenant_id) or True
 
 
+@mutant("SESSIONS-026")
+class RemembersEveryTenant(InMemorySessionStore):
+    """A tenant is listed for ever once it saved a session."""
+
+    async def save(self, session: Session, *, force: bool = False) -> Session:
+        self.__dict__.setdefault("seen", set()).add(session.tenant_id)
+        return await super().save(session, force=force)
+
+    async def list_tenants(self, *, limit: int = 1000, after: str | None = None) -> Page[UUID]:
+        return Page(sorted(self.__dict__.get("seen", ())))
+
+
 @mutant("SESSIONS-027")
 class DeleteClearsTheChannel(InMemorySessionStore):
     """Deleting one session on a channel hides the others there."""

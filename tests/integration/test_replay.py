@@ -1,4 +1,4 @@
-"""A replay of real conversations on PostgreSQL stores exactly what it stores in memory."""
+"""A replay of real conversations on real servers stores exactly what it stores in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from focal_core.demo.agent_file import read_agent_file
 from focal_core.demo.conversations import ConversationFile
 from focal_core.demo.replay import ReplayOptions, replay
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 SGD = ROOT.parent / "shared" / "data" / "sgd"
 TENANT = UUID("018f0000-0000-7000-8000-0000000000a1")
 CONVERSATIONS = int(os.environ.get("FOCAL_REPLAY_CONVERSATIONS", "120"))
@@ -59,32 +59,58 @@ async def stored(settings: dict[str, Any], folder: Path, lines: Iterable[Any]) -
             {name: field.value for name, field in profile.fields.items()}
             async for profile in pages(lambda after: ours.profiles.list_profiles(limit=1000, after=after))
         ]
-        print(f"{next(iter(settings['stores'].values()))}: {speed} turns a second")
+        print(f"{settings['stores']}: {speed} turns a second")
         return report, sorted(turns, key=str), sorted(profiles, key=str)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def on_postgres(postgres: str, redis: str, prefix: str) -> dict[str, Any]:
+    """Everything on PostgreSQL."""
+    return {"stores": {"default": "main"}, "backends": {"main": {"use": "postgres", "url": postgres}}}
+
+
+def sessions_on_redis(postgres: str, redis: str, prefix: str) -> dict[str, Any]:
+    """Sessions on Redis alone, the rest on PostgreSQL, profiles behind the cache."""
+    settings = on_postgres(postgres, redis, prefix)
+    settings["stores"]["sessions"] = "fast"
+    settings["backends"]["fast"] = {"use": "redis", "url": redis, "key_prefix": prefix}
+    settings["profile"] = {"cache_enabled": True}
+    return settings
+
+
+def sessions_in_two_tiers(postgres: str, redis: str, prefix: str) -> dict[str, Any]:
+    """Sessions on Redis before PostgreSQL, the rest on PostgreSQL."""
+    settings = on_postgres(postgres, redis, prefix)
+    settings["session"] = {"hot_tier": "fast"}
+    settings["backends"]["fast"] = {"use": "redis", "url": redis, "key_prefix": prefix}
+    return settings
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The SGD dev set as agent and conversations."""
+    out = tmp_path_factory.mktemp("sgd")
     command = [sys.executable, ROOT / "examples" / "convert_sgd.py", SGD / "dev_dialogues.jsonl.gz"]
-    subprocess.run([*command, "--schema", SGD / "dev_schema.json", "--out", tmp_path], check=True, capture_output=True)
-    return tmp_path
+    subprocess.run([*command, "--schema", SGD / "dev_schema.json", "--out", out], check=True, capture_output=True)
+    return out
 
 
 @pytest.mark.skipif(not SGD.is_dir(), reason="the data sets are not beside the project (../shared/data)")
+@pytest.mark.parametrize("backends", [on_postgres, sessions_on_redis, sessions_in_two_tiers])
 @pytest.mark.asyncio
-async def test_replay_stores_what_it_stores_in_memory(postgres_database: str, folder: Path) -> None:
+async def test_replay_stores_what_it_stores_in_memory(
+    backends: Callable[[str, str, str], dict[str, Any]],
+    postgres_database: str,
+    redis_server: Any,
+    redis_prefix: str,
+    folder: Path,
+) -> None:
     """Same counts, same matched rules, same fields, same turns, in every conversation."""
 
     def lines() -> Iterable[Any]:
         return islice(ConversationFile(folder / "conversations.jsonl"), CONVERSATIONS)
 
     expected = await stored({"stores": {"default": "inmemory"}}, folder, lines())
-    found = await stored(
-        {"stores": {"default": "main"}, "backends": {"main": {"use": "postgres", "url": postgres_database}}},
-        folder,
-        lines(),
-    )
+    found = await stored(backends(postgres_database, redis_server.url, redis_prefix), folder, lines())
 
     assert expected[0]["sessions"] == min(CONVERSATIONS, 2098)
     assert expected[0]["rules_matched"] > 0
