@@ -30,7 +30,15 @@ REFERENCE = {
     "all": ["inmemory.table", "inmemory.store"],
 }
 """Port -> the modules of the reference that blind mutations change; what all ports share last."""
-BENCHMARKS = ["measure", "single_rows", "sessions_and_audit", "vector_search", "text_and_graph", "bulk_episodes"]
+BENCHMARKS = [
+    "measure",
+    "single_rows",
+    "sessions_and_audit",
+    "vector_search",
+    "text_and_graph",
+    "bulk_episodes",
+    "redis_sessions",
+]
 
 
 def _install(session: nox.Session, *tools: str) -> None:
@@ -113,7 +121,7 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure what runs in memory, then PostgreSQL beside its bare driver; ``-- --quick`` takes under two minutes."""
+    """Measure what runs in memory, then each backend beside its bare driver; ``-- --quick`` takes about two minutes."""
     _install(session)
     for name in BENCHMARKS:
         session.run("python", f"benchmarks/{name}.py", *session.posargs)

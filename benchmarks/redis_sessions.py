@@ -1,4 +1,4 @@
-"""Sessions on Redis: focal against redis-py, alternating in one process.
+"""Sessions and cached profiles on Redis: focal against redis-py, alternating in one process.
 
 Opponents are redis-py's plain pool of as many connections behind a semaphore: GET and SET of one key, without
 compare-and-swap, indexes, or a second tier; and the writes of the source documents. Both read the same models with
@@ -14,6 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -34,10 +35,14 @@ from harness import (
     run,
     table_of,
 )
+from redis.utils import HIREDIS_AVAILABLE
 from redis_systems import Bare, Focal, Seed, System
 from rich.table import Table
 from session_systems import a_session
 
+from focal_core.ids import uuid7
+from focal_core.profile.models import CustomerProfile
+from focal_testkit.data.profile import item, profile
 from focal_testkit.faults.proxy import FaultProxy
 from focal_testkit.faults.round_trips import round_trips
 from focal_testkit.servers.redis import DURABLE, LocalRedis, RedisServer
@@ -68,6 +73,12 @@ def serving(url: str | None) -> Iterator[Place]:
             server.close()
 
 
+def a_profile(tenant: UUID, number: int) -> CustomerProfile:
+    """Return a profile of about 4 KB."""
+    fields = {f"field_{n}": item(n, f"field_{n}", id=uuid7(), value=f"what is known of {number}") for n in range(8)}
+    return profile(tenant=tenant, id=uuid7(), customer_id=uuid7(), external_id=f"CRM-{number}", fields=fields)
+
+
 class World:
     """Sessions of one system, and what was acknowledged."""
 
@@ -75,14 +86,18 @@ class World:
         self.system = system
         self.tenant = uuid4()
         self.sessions = [a_session(self.tenant, n) for n in range(count)]
+        self.profiles = [a_profile(self.tenant, n) for n in range(count // 4)]
         self.saves = 0
         self.errors: Counter[str] = Counter()
         self._next = itertools.count()
 
     async def fill(self) -> None:
-        """Store the sessions."""
+        """Store sessions and profiles."""
         for session in self.sessions:
             await self.system.save(session)
+        for one in self.profiles:
+            await self.system.keep(one)
+            await self.system.profile(self.tenant, one.id)
 
     def next_id(self) -> UUID:
         """Return the id of a session that nobody else uses at the moment."""
@@ -91,6 +106,10 @@ class World:
     async def load(self) -> None:
         """Load a session."""
         await self.system.load(self.tenant, self.next_id())
+
+    async def profile(self) -> None:
+        """Read a profile."""
+        await self.system.profile(self.tenant, self.profiles[next(self._next) % len(self.profiles)].id)
 
     async def load_and_save(self) -> None:
         """Load a session, change it and save it."""
@@ -131,8 +150,10 @@ LINES = [
     Line("load+save", "load_and_save", "burst", Bare),
     Line("load+save", "load_and_save", "c=1", Seed),
     Line("load+save", "load_and_save", f"c={CALLERS}", Seed, ahead=2.5),
+    Line("cached profile", "profile", "c=1", Bare),
+    Line("cached profile", "profile", f"c={CALLERS}", Bare),
 ]
-BUDGETS = {"hot load": 1, "save": 1, "refused save": 1, "demotion": 1, "promotion": 1}
+BUDGETS = {"hot load": 1, "save": 1, "refused save": 1, "demotion": 2, "promotion": 2, "cached profile": 1}
 """Round trips of a call."""
 
 
@@ -157,6 +178,7 @@ async def counted(url: str) -> dict[str, int]:
                 "save": lambda: focal.save(session),
                 "refused save": lambda: focal.save_stale(stale.model_copy()),
                 "promotion": lambda: focal.load(world.tenant, next(demoted).session_id),
+                "cached profile": world.profile,
                 "demotion": lambda: focal.sessions.demote_to_persistent(next(hot).session_id, tenant_id=world.tenant),
             },
         )
@@ -253,14 +275,22 @@ async def measure(place: Place, given: Given) -> Outcome:
             }
             comparisons.append(await compare(name, pair, rounds, line.must, line.ahead))
     moves = await moved(worlds[Focal], rounds, place) if given.only in "moves" else {}
+    ratio = systems[0].cache.hit_ratio
     for world in worlds.values():
         problems += await world.problems()
         await world.system.close()
     await asyncio.to_thread(server.forget, prefix)
     note = f"verified: {sum(one.saves for one in worlds.values()):,} saves are as many versions; round trips {trips}"
-    figures = {"results": [one.as_json() for one in comparisons], "moves": moves, "round_trips": trips}
+    reading = f"replies read by {'hiredis' if HIREDIS_AVAILABLE else 'Python'}"
+    cache = f"profile cache: {ratio:.1%} hits"
+    figures = {
+        "results": [one.as_json() for one in comparisons],
+        "moves": {name: [asdict(one) for one in found] for name, found in moves.items()},
+        "round_trips": trips,
+    }
     tables = [table_of(comparisons, "sessions on Redis"), *([table_of_moves(moves)] if moves else [])]
-    return Outcome(tables, figures, problems, judged(comparisons) + slow(comparisons, moves), [note] * (not problems))
+    notes = [*([] if problems else [note]), cache, reading]
+    return Outcome(tables, figures, problems, judged(comparisons) + slow(comparisons, moves), notes)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Sessions as focal keeps them in Redis, and as others would with redis-py: loading and saving."""
+"""Sessions and profiles as focal keeps them in Redis, and as others would with redis-py."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from redis.backoff import NoBackoff
 from focal_core.context import BackendContext
 from focal_core.conversation.models import Session
 from focal_core.errors import StaleVersionError
+from focal_core.profile.inmemory import InMemoryProfileStore
+from focal_core.profile.models import CustomerProfile
 from focal_redis.backend import RedisBackend
 from focal_redis.settings import RedisOptions
 
 POOL = 16
 HOT, LASTING = 1_800, 604_800
+LIVES = {"profile": 300, "field_definitions": 3_600, "scenario_requirements": 3_600}
+"""Seconds."""
 
 
 class System(ABC):
-    """What is compared: loading and saving, however they are done."""
+    """What is compared: loading and saving a session, and reading a cached profile, however they are done."""
 
     name: str
 
@@ -33,6 +37,14 @@ class System(ABC):
     @abstractmethod
     async def save(self, session: Session) -> None:
         """Store a session; its version rises by one."""
+
+    @abstractmethod
+    async def keep(self, profile: CustomerProfile) -> None:
+        """Store a profile that is to be read."""
+
+    @abstractmethod
+    async def profile(self, tenant: UUID, profile_id: UUID) -> CustomerProfile:
+        """Return a profile; Redis has it from the second time on."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -52,6 +64,8 @@ class Focal(System):
         self.backend = RedisBackend(RedisOptions.model_validate(given), BackendContext())
         await self.backend.open()
         self.sessions = self.backend.port("sessions")
+        self.profiles = InMemoryProfileStore(self.backend.context)
+        self.cache = self.backend.cached("profiles", self.profiles, LIVES)
         return self
 
     async def load(self, tenant: UUID, session_id: UUID) -> Session:  # noqa: D102
@@ -61,6 +75,14 @@ class Focal(System):
 
     async def save(self, session: Session) -> None:  # noqa: D102
         await self.sessions.save(session)
+
+    async def keep(self, profile: CustomerProfile) -> None:  # noqa: D102
+        await self.profiles.save(profile)
+
+    async def profile(self, tenant: UUID, profile_id: UUID) -> CustomerProfile:  # noqa: D102
+        profile = await self.cache.get_by_id(tenant, profile_id)
+        assert profile is not None
+        return profile
 
     async def save_stale(self, session: Session) -> None:
         """Save a session of another version than the stored one."""
@@ -91,14 +113,22 @@ class _ByHand(System):
         await asyncio.gather(*[self.redis.execute_command("PING") for _ in range(POOL)])
         return self
 
-    def key(self, tier: str, session_id: UUID) -> str:
-        """Return the key of a session."""
-        return f"{self.prefix}:session:{tier}:{session_id}"
+    def key(self, kind: str, id: UUID) -> str:
+        """Return a key."""
+        return f"{self.prefix}:session:{kind}:{id}"
 
     async def load(self, tenant: UUID, session_id: UUID) -> Session:
         async with self._turn:
             data = await self.redis.get(self.key("hot", session_id))
         return Session.model_validate_json(data)
+
+    async def keep(self, profile: CustomerProfile) -> None:
+        await self.redis.set(self.key("profile", profile.id), profile.model_dump_json())
+
+    async def profile(self, tenant: UUID, profile_id: UUID) -> CustomerProfile:
+        async with self._turn:
+            data = await self.redis.get(self.key("profile", profile_id))
+        return CustomerProfile.model_validate_json(data)
 
     def encoded(self, session: Session) -> str:
         """Return the JSON of a session with the next version."""

@@ -17,7 +17,7 @@ from focal_core import BackendContext, Focal, Isolation, ManualClock
 from focal_core.audit.inmemory import InMemoryAuditStore
 from focal_core.audit.models import AuditEvent
 from focal_core.conversation.inmemory import InMemorySessionStore
-from focal_core.conversation.models import Channel
+from focal_core.conversation.models import Channel, Session
 from focal_core.errors import (
     ConfigurationError,
     PluginLoadError,
@@ -87,6 +87,20 @@ FAKE = """
             events.append(("close", self.options.label))
             if self.options.fail == "close":
                 raise ValueError("CANARY")
+"""
+
+
+PLAIN = """
+    from focal_core.conversation.inmemory import InMemorySessionStore
+    from focal_core.inmemory.backend import InMemoryBackend
+
+    class PlainSessions(InMemorySessionStore):
+        capabilities = frozenset({"two_tier"})
+
+    class PlainBackend(InMemoryBackend):
+        name = "plain"
+        ports = {"sessions": "acme_plain:PlainSessions"}
+        capabilities = frozenset({"two_tier"})
 """
 
 
@@ -455,6 +469,69 @@ async def test_a_backend_without_an_archive_is_refused_as_one(fake: Any) -> None
 
     with pytest.raises(SettingsError, match="names backend 'one', which has no permanent archive"):
         await Focal.open(settings)
+
+
+TIERED = {
+    "stores": {"sessions": "lasting"},
+    "backends": {"lasting": {"use": "inmemory"}, "quick": {"use": "fake", "label": "quick"}},
+    "session": {"hot_tier": "quick"},
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("verify_hot", [True, False])
+async def test_a_hot_tier_keeps_copies_of_the_sessions_in_use(fake: Any, verify_hot: bool) -> None:
+    """[session] hot_tier combines two backends; each is opened once, and health tells of the tier."""
+    tenant = uuid4()
+    async with Focal.open(TIERED, session={"verify_hot": verify_hot}) as focal:
+        assert list(focal.backends) == ["lasting", "quick"]
+        assert focal.sessions.capabilities == {"two_tier"}
+        one = Session(tenant_id=tenant, agent_id=uuid4(), channel=Channel.API, user_channel_id="u")
+        await focal.sessions.save(one)
+        hot, durable = (focal.backends[name].port("sessions") for name in ("quick", "lasting"))
+        assert await hot.get(one.session_id, tenant_id=tenant) == one
+        assert await durable.delete(one.session_id, tenant_id=tenant)
+        assert (await focal.tenant(tenant).sessions.get(one.session_id) is None) is verify_hot
+        report = await focal.health()
+        assert (report.status, report.checks["session.hot_tier"].ok) == ("ok", True)
+    assert fake() == [("open", "quick"), ("close", "quick")]
+
+
+@pytest.mark.asyncio
+async def test_a_hot_tier_that_is_down_degrades_and_no_more(fake: Any) -> None:
+    """Without it everything is served; a backend that a port needs is another matter."""
+    async with Focal.open(TIERED, backends={"quick": {"fail": "health"}}) as focal:
+        report = await focal.health()
+        assert (report.status, report.checks["quick"].detail) == ("degraded", "down")
+    async with Focal.open(TIERED, stores={"audit": "quick"}, backends={"quick": {"fail": "health"}}) as focal:
+        assert (await focal.health()).status == "down"
+
+
+@pytest.mark.asyncio
+async def test_a_failing_hot_tier_degrades_the_report(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the sessions port meets counts, not only what the backend says of itself."""
+
+    async def unanswered(*args: Any, **kwargs: Any) -> None:
+        raise StoreUnavailableError("no answer")
+
+    async with Focal.open(TIERED) as focal:
+        monkeypatch.setattr(focal.backends["quick"].port("sessions"), "version_of", unanswered)
+        report = await focal.health()
+        assert (report.status, report.checks["session.hot_tier"].ok) == ("degraded", False)
+
+
+@pytest.mark.asyncio
+async def test_what_cannot_be_a_hot_tier_is_refused_by_name(fake: Any, install: Any) -> None:
+    """An unknown backend, one without sessions, and one whose sessions keep no copies."""
+    with pytest.raises(PluginNotFoundError, match="'nowhere'"):
+        await Focal.open(TIERED, session={"hot_tier": "nowhere"})
+    for name, use in (("vectors", "hashing"), ("plain", "plain")):
+        if use == "plain":
+            install("acme-plain", backends={"plain": "acme_plain:PlainBackend"}, modules={"acme_plain": PLAIN})
+        backends = {name: {"use": use}}
+        with pytest.raises(SettingsError, match=f"names backend '{name}', which cannot keep copies") as refused:
+            await Focal.open(TIERED, session={"hot_tier": name}, backends=backends)
+        assert "session_copies" in (refused.value.hint or "")
 
 
 class _Profiles:

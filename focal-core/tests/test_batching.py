@@ -183,6 +183,28 @@ def test_lone_call_goes_straight_through() -> None:
     run(scenario, 0)
 
 
+def test_a_crowd_leaves_together_shared_among_the_flights() -> None:
+    """Once calls come in crowds, those of one turn of the loop share the flights; a lone call ends the crowd."""
+
+    async def scenario() -> None:
+        server = Server(took=0.0)
+        calls = batcher(server, flights=2)
+        await asyncio.gather(*(calls.submit((n, "first")) for n in range(40)))
+        server.flights.clear()
+
+        await asyncio.gather(*(calls.submit((n, "second")) for n in range(40)))
+        assert sorted(map(len, server.flights)) == [20, 20]
+
+        server.flights.clear()
+        assert await calls.submit((1, "alone")) == "1:alone"
+        assert await calls.submit((2, "alone")) == "2:alone"
+        assert server.flights == [[1], [2]]
+        await calls.drain()
+
+    # By asyncio's own loop: the other one lets a turn go by in no order.
+    asyncio.run(scenario())
+
+
 def test_time_is_up_before_leaving_and_after() -> None:
     """A call still gathered when its time is up never leaves; one that left by then is of unknown outcome."""
 

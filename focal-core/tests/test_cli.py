@@ -175,6 +175,26 @@ def test_doctor_tells_what_is_configured_and_what_is_missing(focal: Any, in_fold
     assert status["backends.spare"] == "unused"
 
 
+def test_doctor_tells_of_the_hot_tier(focal: Any, in_folder: Path) -> None:
+    """What stands before the sessions is looked at like a port, opened, and asked for its health."""
+    settings = '[stores]\nsessions = "lasting"\n[backends.lasting]\nuse = "inmemory"\n[session]\nhot_tier = "{}"\n'
+    Path("focal.toml").write_text(settings.format("inmemory"))
+
+    code, out, _ = focal("doctor", "--json")
+
+    status = {check["subject"]: check["status"] for check in json.loads(out)["checks"]}
+    assert code == 0
+    assert (status["session.hot_tier"], status["health inmemory"], status["health session.hot_tier"]) == ("ok",) * 3
+    assert json.loads(focal("config", "show", "--json")[1])["session.hot_tier"]["value"] == "inmemory"
+
+    Path("focal.toml").write_text(settings.format("hashing"))
+    code, out, _ = focal("doctor", "--json")
+    found = {check["subject"]: check for check in json.loads(out)["checks"]}
+    assert code == 1
+    assert found["session.hot_tier"]["status"] == "missing"
+    assert "cannot keep copies" in found["opening"]["detail"]
+
+
 def test_doctor_tells_which_ports_the_default_backend_does_not_serve(focal: Any, install: Any, in_folder: Path) -> None:
     """A default backend with fewer ports than focal leaves the others without one."""
     source = """

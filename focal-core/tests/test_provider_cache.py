@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, TypeVar
@@ -19,7 +20,7 @@ from focal_core.providers.embedding import EmbeddingProvider
 from focal_core.providers.hashing import hashed_vector
 from focal_core.providers.models import NO_OPTIONS, Attempt, CallOptions, EmbeddingResponse, EmbeddingSpec, InputKind
 from focal_core.usage import TokenUsage
-from focal_testkit.faults.scheduler import run
+from focal_testkit.faults.scheduler import explore, run
 
 T = TypeVar("T")
 
@@ -377,3 +378,23 @@ async def test_cache_over_the_runtime_port_outlives_the_provider_and_keeps_tenan
     await again.embed(texts[:1])
     await again.embed(texts[:1])
     assert second.asked == [texts[:1], texts[:1]]
+
+
+def test_cache_t3_a_storm_of_cancellations_leaves_nobody_waiting() -> None:
+    """Whoever stays has the vectors, whoever else goes away, and nothing is under way in the end."""
+
+    async def scenario() -> None:
+        chance = random.Random(3)
+        provider = cached(Counting(seconds=1.0))
+        tasks = [asyncio.create_task(provider.embed(chance.sample(["a", "b", "c", "d"], 2))) for _ in range(30)]
+        await asyncio.sleep(0.5)
+        for task in chance.sample(tasks, 20):
+            task.cancel()
+            await asyncio.sleep(chance.choice([0.0, 0.2]))
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(one) for one in ended} <= {EmbeddingResponse, asyncio.CancelledError}
+        assert sum(isinstance(one, EmbeddingResponse) for one in ended) >= 10
+        assert provider._under_way == {}
+        assert len(asyncio.all_tasks()) == 1
+
+    explore(scenario, range(50))

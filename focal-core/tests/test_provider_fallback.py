@@ -19,6 +19,7 @@ from focal_core.errors import (
     DeadlineExceeded,
     InvalidRequest,
     MalformedResponse,
+    OutputInvalid,
     Overloaded,
     ProviderError,
     QuotaExceeded,
@@ -372,3 +373,34 @@ def test_fallback_closes_its_members_and_needs_one() -> None:
     assert all(member.closed for member in members)
     with pytest.raises(InvalidRequest):
         FallbackLLM([])
+
+
+def test_fallback_t1_the_configured_deadline_of_the_first_is_shared_too() -> None:
+    """Without a deadline of the call, the first member's settings give one for all."""
+
+    class Hurried(Member):
+        def deadline_of(self, options: CallOptions) -> float | None:
+            return options.deadline or 4.0
+
+    first, second = Hurried("first", (3.0, Overloaded("busy"))), Member("second", "hello")
+
+    virtual(lambda: FallbackLLM([first, second]).generate(ASKED))
+
+    assert second.asked[0][1].deadline == 1.0
+
+
+def test_provider_j5_repairs_end_at_the_configured_deadline() -> None:
+    """One deadline for the first answer and its repairs, wherever it is set."""
+
+    class Hurried(Member):
+        def deadline_of(self, options: CallOptions) -> float | None:
+            return options.deadline or 4.0
+
+    member = Hurried("first", (3.0, "no json"))
+
+    async def scenario() -> None:
+        with pytest.raises(OutputInvalid):
+            await member.generate_structured(ASKED, int, max_repairs=1)
+
+    virtual(scenario)
+    assert [options.deadline for _, options in member.asked] == [None, 1.0]

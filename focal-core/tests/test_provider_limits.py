@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, TypeVar
@@ -24,7 +25,7 @@ from focal_core.providers.models import (
 from focal_core.providers.scripted import ScriptedLLM
 from focal_core.providers.stream import LLMStream, events_of, opened_stream
 from focal_core.usage import TokenUsage
-from focal_testkit.faults.scheduler import run
+from focal_testkit.faults.scheduler import explore, run
 
 T = TypeVar("T")
 
@@ -245,3 +246,50 @@ def test_limits_the_wrapper_is_what_it_wraps() -> None:
     llm = LimitedLLM(inner, max_concurrency=1)
 
     assert (llm.name, llm.model_id, llm.capabilities()) == (inner.name, inner.model_id, inner.capabilities())
+
+
+def test_limits_t1_waiting_ends_at_the_configured_deadline() -> None:
+    """A backend's deadline bounds the wait as a call's does."""
+
+    class Hurried(Slow):
+        def deadline_of(self, options: CallOptions) -> float | None:
+            return options.deadline or 2.0
+
+    llm = LimitedLLM(Hurried(seconds=5.0), max_concurrency=1)
+
+    async def scenario() -> float:
+        first = asyncio.create_task(llm.generate(asking()))
+        await asyncio.sleep(0)
+        with pytest.raises(DeadlineExceeded):
+            await llm.generate(asking())
+        ended = asyncio.get_running_loop().time()
+        await first
+        return ended
+
+    assert virtual(scenario) == pytest.approx(2.0)
+
+
+def test_limits_t3_a_storm_of_cancellations_loses_no_place_and_no_task() -> None:
+    """Whenever callers go away, waiting, being answered or reading a stream, all places are free afterwards."""
+
+    async def scenario() -> None:
+        chance = random.Random(asyncio.get_running_loop().time())
+        slow = Slow(seconds=1.0)
+        llm = LimitedLLM(slow, max_concurrency=3, requests_per_minute=6_000)
+
+        async def read() -> None:
+            async with llm.stream(asking()) as stream:
+                await stream.response()
+
+        tasks = [asyncio.create_task(read() if n % 2 else ask_all(llm, 1)) for n in range(40)]
+        for task in chance.sample(tasks, 25):
+            await asyncio.sleep(0.1)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert len(asyncio.all_tasks()) == 1
+        assert slow.most == 3
+        started = asyncio.get_running_loop().time()
+        await ask_all(llm, 3)
+        assert asyncio.get_running_loop().time() - started == pytest.approx(1.0)
+
+    explore(scenario, range(30))

@@ -21,6 +21,7 @@ from focal_core.providers.models import (
     ToolResultPart,
     ToolSpec,
 )
+from focal_core.providers.tokens import estimate_text
 from focal_core.usage import TokenUsage
 
 USER = LLMMessage(role="user", content="hi")
@@ -184,3 +185,19 @@ def test_fingerprints_differ_by_model_size_and_normalisation_only() -> None:
 def test_a_rerank_result_offers_its_document_as_text() -> None:
     """``text`` is an alias of ``document``."""
     assert RerankResult(index=0, score=0.5, document="d").text == "d"
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("", 0, 0),
+        ("Where is my order? It should have come yesterday.", 9, 16),
+        ("Wo bleibt meine Bestellung? Sie hätte gestern kommen müssen.", 11, 22),
+        ("我的订单在哪里?它昨天就应该到了。", 11, 22),
+        ("私の注文はどこですか。昨日届くはずでした。", 14, 28),
+        ("Где мой заказ? Он должен был прийти вчера.", 10, 30),
+    ],
+)
+def test_estimates_of_tokens_are_of_the_right_size_in_several_scripts(text: str, least: int, most: int) -> None:
+    """Limits and batches are reckoned with them, so a text of another script must not count for a quarter of itself."""
+    assert least <= estimate_text(text) <= most

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -150,3 +152,37 @@ def test_provider_cost_of_a_snapshot_is_that_of_its_model() -> None:
     assert book.price("wire", "m-2026-05-01", million) == 1
     assert book.price("wire", "m-20260131", million) == 2
     assert book.price("wire", "m-mini", million) is None
+
+
+class PublishedUsage:
+    """As the package's, as far as it is used."""
+
+    def __init__(self, **tokens: int) -> None:
+        self.tokens = tokens
+
+
+def calc_price(usage: PublishedUsage, model: str, *, provider_id: str) -> SimpleNamespace:
+    if (provider_id, model) != ("openai", "known"):
+        raise LookupError(model)
+    assert usage.tokens == {"input_tokens": 5, "output_tokens": 2, "cache_read_tokens": 1, "cache_write_tokens": 0}
+    return SimpleNamespace(total_price=Decimal("0.5"))
+
+
+def test_provider_cost_of_models_without_a_configured_price_is_the_published_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the package is installed; never for another server, whose prices nobody publishes."""
+    published = ModuleType("genai_prices")
+    published.__dict__.update(Usage=PublishedUsage, calc_price=calc_price)
+    monkeypatch.setitem(sys.modules, "genai_prices", published)
+    usage = TokenUsage(prompt_tokens=5, completion_tokens=2, cache_read_tokens=1)
+
+    book = ProviderOptions.model_validate({"prices": {"mine": {"input": 0}}}).price_book()
+    assert [book.price("openai", model, usage) for model in ("known", "unknown", "mine")] == [Decimal("0.5"), None, 0]
+    assert book.price("openai", "known", TokenUsage(reported=False)) is None
+
+    elsewhere = ProviderOptions(base_url="http://localhost:1").price_book()
+    assert elsewhere.price("openai", "known", usage) is None
+
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    assert ProviderOptions().price_book().price("openai", "known", usage) is None

@@ -12,7 +12,7 @@ from focal_core.errors import PluginConflictError, PluginLoadError, PluginNotFou
 from focal_core.imports import resolve
 from focal_core.inmemory.backend import InMemoryBackend
 from focal_core.plugins import discovery, registry
-from focal_core.plugins.backend import CAPABILITIES, PORTS
+from focal_core.plugins.backend import CAPABILITIES, CONTRACT, PORTS
 
 GOOD = """
     from focal_core.inmemory.backend import InMemoryBackend
@@ -192,6 +192,16 @@ def test_a_registered_module_that_does_not_exist_is_told_from_a_missing_dependen
         registry.load("mongo")
 
     assert caught.value.hint == "the module acme-mongo registers does not exist; reinstall or upgrade it"
+
+
+@pytest.mark.parametrize("contract", ["1", "1.0", CONTRACT])
+def test_an_earlier_minor_contract_brings_no_new_capabilities(install: Any, contract: str) -> None:
+    """What this release does not know is a mistake in a backend that was written for it or before."""
+    older = GOOD.replace("pass", f"contract = {contract!r}; capabilities = frozenset({{'flying'}})")
+    install("acme-old", backends={"old": "acme_old:GoodBackend"}, modules={"acme_old": older})
+
+    with pytest.raises(PluginLoadError, match="declares unknown capabilities: flying"):
+        registry.load("old")
 
 
 def test_a_later_minor_contract_may_bring_new_capabilities(install: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
 from focal_core.context import BackendContext, Isolation, Limits
+from focal_core.conversation.policy import SessionPolicy
 from focal_core.errors import SettingsError
 from focal_core.inmemory.backend import InMemoryOptions
 from focal_core.profile.policy import ProfilePolicy, StaleFieldAction
@@ -139,7 +140,11 @@ def test_a_folder_is_no_settings_file(in_folder: Path) -> None:
             "'profile.freshness.default_freshnes_seconds'",
             "did you mean 'default_freshness_seconds'?",
         ),
-        ({"providers": {"zzzz": 1}}, "'providers.zzzz'", "known keys are llm, embedding, rerank"),
+        (
+            {"providers": {"zzzz": 1}},
+            "'providers.zzzz'",
+            "known keys are llm, embedding, rerank, embedding_cache_mb, trace_content",
+        ),
     ],
 )
 def test_an_unknown_key_is_an_error_with_the_nearest_known_one(source: Any, key: str, hint: str) -> None:
@@ -299,6 +304,43 @@ def test_an_archive_without_a_runtime_store_is_refused() -> None:
 
     assert str(error) == "runtime.archive is set, but port 'runtime' has no backend"
     assert "FOCAL_STORES__RUNTIME" in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"session": {"hot_tier": "redis"}}, "session.hot_tier is set, but port 'sessions' has no backend"),
+        (
+            {"stores": {"sessions": "redis"}, "session": {"hot_tier": "redis"}},
+            "session.hot_tier and the sessions port name one backend, 'redis'",
+        ),
+        (
+            {"stores": {"default": "redis"}, "session": {"hot_tier": "redis"}},
+            "session.hot_tier and the sessions port name one backend, 'redis'",
+        ),
+        (
+            {"stores": {"default": "postgres"}, "session": {"verify_hot": False}},
+            "session.verify_hot is set, but session.hot_tier is not",
+        ),
+    ],
+)
+def test_a_hot_tier_stands_before_another_backend(settings: Any, message: str) -> None:
+    """It needs sessions to keep copies of, kept elsewhere; and verify_hot needs a hot tier."""
+    error = refused(settings)
+
+    assert str(error) == message
+    assert error.hint
+
+
+def test_a_hot_tier_changes_no_policy() -> None:
+    """[session] holds what stores are handed, and where they stand; each goes its own way."""
+    settings = load(
+        {"stores": {"sessions": "pg"}, "session": {"hot_tier": "redis", "verify_hot": False, "hot_ttl_seconds": 60}}
+    )
+
+    assert settings.context().session_policy == SessionPolicy(hot_ttl_seconds=60)
+    assert shown(settings)["session.hot_tier"] == ("redis", "argument")
+    assert shown(settings)["session.verify_hot"] == (False, "argument")
 
 
 @pytest.mark.parametrize(("key", "value"), [("auto_encrypt_pii", True), ("pii_encryption_key_id", "kid")])

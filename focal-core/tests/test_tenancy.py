@@ -176,7 +176,7 @@ def test_a_view_owns_nothing_and_says_whose_it_is() -> None:
 
 @pytest.mark.asyncio
 async def test_the_tenant_of_an_open_focal_carries_every_port() -> None:
-    """Stores are bound, providers are handed through."""
+    """Stores and providers are bound."""
     ports = {"stores": {"default": "inmemory"}, "providers": {"embedding": "hashing", "rerank": "hashing"}}
     async with Focal.open(ports) as focal:
         tenant = focal.tenant(OURS)
@@ -186,8 +186,8 @@ async def test_the_tenant_of_an_open_focal_carries_every_port() -> None:
         for port in BOUND_VIEWS:
             view = getattr(tenant, port)
             assert (view.port, view.tenant_id) == (port, OURS)
-        assert tenant.embedding is focal.embedding
-        assert tenant.rerank is focal.rerank
+        assert tenant.embedding.spec == focal.embedding.spec
+        assert tenant.rerank.model_id == focal.rerank.model_id
 
 
 def test_maintenance_is_not_reachable_through_a_view() -> None:

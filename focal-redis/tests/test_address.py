@@ -76,6 +76,7 @@ def test_password_is_not_shown() -> None:
     [
         {"url": "http://cache"},
         {"url": "redis://a", "hot_url": "redis://a"},
+        {"url": "redis://a", "hot_url": "embedded://b"},
         {"url": "redis://a", "key_prefix": "a{b}"},
         {"url": "redis://a", "key_prefix": "a*"},
         {"url": "redis://a", "key_prefix": ""},

@@ -194,17 +194,18 @@ class Focal:
             asyncio.gather(*(self._backend_health(name, timeout_seconds) for name in names)),
             asyncio.gather(*(_further_health(check, timeout_seconds) for check in further.values())),
         )
+        found = dict(zip(names, reports, strict=True))
         return combined(
-            dict(zip(names, reports, strict=True)),
-            dict(zip(further, checks, strict=True)),
-            (perf_counter() - started) * 1000,
-            {name for name in names if name == self.settings.session.hot_tier and not self._serves(name)},
+            found, dict(zip(further, checks, strict=True)), (perf_counter() - started) * 1000, self._spare(found)
         )
 
-    def _serves(self, name: str) -> bool:
-        """Return whether a backend is the one that answers for a port, or its archive."""
-        answers = {self.settings.backend_for(port) for port in self._ports}
-        return name in answers or name == self.settings.runtime.archive
+    def _spare(self, reports: Mapping[str, HealthReport]) -> set[str]:
+        """Return the backends without which every port is served: a hot tier, a chain of which one is left."""
+        chain = self.settings.backends_for("llm")
+        chained = len(chain) > 1 and any(reports[name].status != "down" for name in chain)
+        alone = {self.settings.backend_for(port) for port in self._ports if port != "llm" or not chained}
+        spare = {self.settings.session.hot_tier, *(chain if chained else ())}
+        return {name for name in reports if name in spare} - alone - {self.settings.runtime.archive}
 
     async def _backend_health(self, name: str, timeout_seconds: float) -> HealthReport:
         started = perf_counter()

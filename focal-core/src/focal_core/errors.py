@@ -136,6 +136,10 @@ class StoreUnavailableError(StoreError):
     default_retryable = True
 
 
+REFUSED_IN_DOUBT = "refused_in_doubt"
+"""Code of an unknown outcome that no repeat settles: others have changed the stored row since."""
+
+
 class OutcomeUnknownError(StoreUnavailableError):
     """A write was handed over and its final reply did not arrive.
 
@@ -509,6 +513,7 @@ class AllFailed(ProviderError, ExceptionGroup[ProviderError]):
     message: str = ""
 
     def __new__(cls, message: str, errors: Sequence[ProviderError], **kwargs: Any) -> Self:
+        """Return a group of the errors; what ``__init__`` takes besides is no business of groups."""
         return super().__new__(cls, message, errors)
 
     def __init__(self, message: str, errors: Sequence[ProviderError], **kwargs: Any) -> None:

@@ -7,15 +7,19 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from focal_core.context import BackendContext
 from focal_core.errors import ConfigurationError, FocalError, PluginLoadError, PluginNotFoundError, SettingsError
 from focal_core.health import CheckResult
 from focal_core.plugins import registry
-from focal_core.plugins.backend import PORTS, STORE_PORTS, Backend, port_types
+from focal_core.plugins.backend import PORTS, PROVIDER_PORTS, STORE_PORTS, Backend, port_types
 from focal_core.plugins.hooks import Hooks
 from focal_core.settings import FocalSettings, how_to_set
+from focal_core.settings_sources import DEFAULT_FILE, variable_name
+
+if TYPE_CHECKING:
+    from focal_core.providers.embedding import EmbeddingProvider
 
 logger = logging.getLogger("focal")
 
@@ -47,6 +51,8 @@ async def open_backends(settings: FocalSettings, context: BackendContext, hooks:
     try:
         await _open_all(settings, context, opened)
         _take_ports(settings, context, hooks, opened)
+        if "embedding" in opened.ports:
+            await _check_embedding(settings, opened.ports["embedding"], opened)
     except BaseException:
         await opened.closing.aclose()
         raise
@@ -79,8 +85,8 @@ async def _open_all(settings: FocalSettings, context: BackendContext, opened: Op
 
 def chosen_backends(settings: FocalSettings) -> list[str]:
     """Return the configured names of the backends that are used, each once: by port, then hot tier and archive."""
-    names = [*(settings.backend_for(port) for port in PORTS), settings.session.hot_tier, settings.runtime.archive]
-    return list(dict.fromkeys(filter(None, names)))
+    names = [name for port in PORTS for name in settings.backends_for(port)]
+    return list(dict.fromkeys(filter(None, [*names, settings.session.hot_tier, settings.runtime.archive])))
 
 
 def build(settings: FocalSettings, name: str, context: BackendContext) -> Backend:
@@ -91,13 +97,23 @@ def build(settings: FocalSettings, name: str, context: BackendContext) -> Backen
             port that names it.
     """
     cls = registry.load(settings.backend_use(name), also=settings.backends)
-    refused = [port for port in PORTS if settings.named_backend(port) == name and port not in cls.ports]
+    named = {port for port in STORE_PORTS if settings.named_backend(port) == name}
+    named.update(port for port in PROVIDER_PORTS if name in settings.backends_for(port))
+    refused = [port for port in PORTS if port in named and port not in cls.ports]
     if refused:
         raise ConfigurationError(
             f"backend {name!r} does not serve {', '.join(refused)}; it serves {', '.join(cls.ports)}",
             hint=how_to_set(refused[0]),
         )
     options = settings.backend_options(name, cls.Options)
+    required: Mapping[str, str] = getattr(cls.Options, "required_by_port", {})
+    for port, key in required.items():
+        if port in named and getattr(options, key) is None:
+            path = ("backends", name, key)
+            raise SettingsError(
+                f"{'.'.join(path)} is not set, and port {port!r} needs it",
+                hint=f"set {'.'.join(path)} in {DEFAULT_FILE}, or {variable_name(path)}",
+            )
     try:
         return cls(options, context)
     except Exception as error:
@@ -142,11 +158,21 @@ def _take_ports(settings: FocalSettings, context: BackendContext, hooks: Hooks, 
         if name is None or port not in opened.backends[name].ports:
             continue
         try:
-            opened.ports[port] = _take_port(port, name, settings, context, hooks, opened)
+            if port in PROVIDER_PORTS:
+                opened.ports[port] = _take_provider(port, settings, hooks, opened)
+            else:
+                opened.ports[port] = _take_port(port, name, settings, context, hooks, opened)
         except Exception as error:
             failures[port] = _ours(error, f"port {port!r} of backend {name!r} could not be made")
     _raise(failures)
-    _check_embedding(settings, opened.ports)
+
+
+def _take_provider(port: str, settings: FocalSettings, hooks: Hooks, opened: Opened) -> Any:
+    from focal_core.providers.wiring import assembled
+
+    names = settings.backends_for(port)
+    members = [(_checked_port(port, name, opened), opened.backends[name].options) for name in names]
+    return assembled(port, members, settings.providers, hooks)
 
 
 def _take_port(
@@ -164,9 +190,7 @@ def _take_port(
         found = ValidatingProfileStore(found, policy=context.profile_policy)
     if port == "runtime" and settings.runtime.archive:
         found = _archived(found, settings.runtime.archive, context, opened)
-    if port in STORE_PORTS:
-        found = hooks.wrap_store(port, found, context, settings)
-    return found
+    return hooks.wrap_store(port, found, context, settings)
 
 
 def _checked_port(port: str, name: str, opened: Opened) -> Any:
@@ -211,16 +235,38 @@ def _archived(hot: Any, name: str, context: BackendContext, opened: Opened) -> A
     return both
 
 
-def _check_embedding(settings: FocalSettings, ports: Mapping[str, Any]) -> None:
-    wanted, provider = settings.vector.embedding_model, ports.get("embedding")
-    if wanted is None or provider is None or provider.model_id == wanted:
-        return
-    raise SettingsError(
-        f"vector.embedding_model is {wanted!r}, but the embedding provider {settings.providers.embedding!r} "
-        f"embeds with {provider.model_id!r}",
-        hint=f"set vector.embedding_model = {provider.model_id!r}, or choose another provider",
-        code="embedding_model_mismatch",
-    )
+async def _check_embedding(settings: FocalSettings, provider: EmbeddingProvider, opened: Opened) -> None:
+    """Refuse an embedding model whose vectors the stores would refuse, or never find again.
+
+    Raises:
+        SettingsError: codes ``embedding_model_mismatch``, ``embedding_space_unknown`` and
+            ``embedding_dimensions_mismatch``.
+    """
+    wanted, model, dims = settings.vector.embedding_model, provider.model_id, provider.dimensions
+    what = f"the embedding provider {settings.providers.embedding!r} embeds with {model!r}"
+    if wanted is not None and wanted != model:
+        raise SettingsError(
+            f"vector.embedding_model is {wanted!r}, but {what}",
+            hint=f"set vector.embedding_model = {model!r}, or choose another provider",
+            code="embedding_model_mismatch",
+        )
+    policy = settings.vector.policy()
+    if policy.strict_spaces and (model, dims) not in policy.spaces:
+        raise SettingsError(
+            f"vector.strict_spaces = true, and {what} in {dims} dimensions, which is none of vector.spaces",
+            hint=f'add "{model}:{dims}" to vector.spaces',
+            code="embedding_space_unknown",
+        )
+    known = set(policy.spaces)
+    for name in {settings.backend_for(port) for port in ("memory", "config")} & opened.backends.keys():
+        known.update(await opened.backends[str(name)].embedding_spaces())
+    others = sorted(length for named, length in known if named == model)
+    if others and dims not in others:
+        raise SettingsError(
+            f"{what} in {dims} dimensions, but the stored vectors of that model have {', '.join(map(str, others))}",
+            hint=f"set backends.{settings.providers.embedding}.dimensions = {others[0]}, or embed what is stored anew",
+            code="embedding_dimensions_mismatch",
+        )
 
 
 async def _close(name: str, close: Callable[[], Awaitable[None]]) -> None:

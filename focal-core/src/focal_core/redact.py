@@ -37,5 +37,7 @@ def redact_setting(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [redact_setting(name, inner) for inner in value]
     if isinstance(value, str):
-        return HIDDEN if value and _SECRET_NAME.search(name) else redact(value)
+        # ``api_key_env`` names the variable that holds the secret.
+        secret = value and _SECRET_NAME.search(name) and not name.endswith("_env")
+        return HIDDEN if secret else redact(value)
     return value

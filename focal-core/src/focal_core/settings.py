@@ -48,13 +48,13 @@ from focal_core.settings_sources import (
     variable_name,
 )
 
-SHARED_VARIABLES: Mapping[str, tuple[str, str]] = {
-    "postgres": ("url", "DATABASE_URL"),
-    "redis": ("url", "REDIS_URL"),
-    "anthropic": ("api_key", "ANTHROPIC_API_KEY"),
-    "openai": ("api_key", "OPENAI_API_KEY"),
+SHARED_VARIABLES: Mapping[str, Mapping[str, str]] = {
+    "postgres": {"url": "DATABASE_URL"},
+    "redis": {"url": "REDIS_URL"},
+    "anthropic": {"api_key": "ANTHROPIC_API_KEY", "base_url": "ANTHROPIC_BASE_URL"},
+    "openai": {"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL"},
 }
-"""Entry point -> the option a variable known outside focal sets when nothing else does."""
+"""Entry point -> option -> the variable known outside focal that sets it when nothing else does."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class FocalSettings(Section):
                 layers.lay_one(key, value, variable)
             if isinstance(source, Mapping):
                 layers.lay(interpolated(source, environ), ARGUMENT)
-            variables = (name for _, name in SHARED_VARIABLES.values())
+            variables = (name for shared in SHARED_VARIABLES.values() for name in shared.values())
             shared = {name: SecretStr(environ[name]) for name in variables if environ.get(name)}
         layers.lay(overrides, ARGUMENT)
         try:
@@ -179,11 +179,17 @@ class FocalSettings(Section):
         settings._origins, settings._shared = layers.origins, shared
         return settings
 
+    def backends_for(self, port: str) -> tuple[str, ...]:
+        """Return the configured names of the backends that serve a port: none, one, or a chain of language models."""
+        if port not in PROVIDER_PORTS:
+            name = self.named_backend(port) or self.stores.default
+        elif isinstance(name := getattr(self.providers, port), tuple):
+            return name
+        return (name,) if name else ()
+
     def backend_for(self, port: str) -> str | None:
-        """Return the configured backend name that serves a port, or None when none is configured."""
-        if port in PROVIDER_PORTS:
-            return getattr(self.providers, port)  # type: ignore[no-any-return]
-        return self.named_backend(port) or self.stores.default
+        """Return the configured backend name that serves a port, the first of a chain; None when none is configured."""
+        return next(iter(self.backends_for(port)), None)
 
     def named_backend(self, port: str) -> str | None:
         """Return the backend name given for a port itself, not through ``stores.default``."""
@@ -221,10 +227,10 @@ class FocalSettings(Section):
             key: (value, origin_of(("backends", name, key), self._origins) or ARGUMENT)
             for key, value in (section.options if section else {}).items()
         }
-        option, variable = SHARED_VARIABLES.get(self.backend_use(name).partition("@")[0], ("", ""))
-        free = option not in given and f"{option}_env" not in given
-        if model is not None and option in model.model_fields and free and variable in self._shared:
-            given[option] = (self._shared[variable].get_secret_value(), variable)
+        for option, variable in SHARED_VARIABLES.get(self.backend_use(name).partition("@")[0], {}).items():
+            free = option not in given and f"{option}_env" not in given
+            if model is not None and option in model.model_fields and free and variable in self._shared:
+                given[option] = (self._shared[variable].get_secret_value(), variable)
         return given
 
     def context(self, clock: Clock | None = None) -> BackendContext:

@@ -34,11 +34,36 @@ class StoresSettings(Section):
 
 
 class ProvidersSettings(Section):
-    """``[providers]``: which backend serves which provider port."""
+    """``[providers]``: which backend serves which provider port, and what stands before it.
 
-    llm: str | None = None
+    Attributes:
+        llm: a backend, or several: a chain in which the next answers when one cannot; in the environment separated by
+            commas.
+        embedding: a backend.
+        rerank: a backend.
+        embedding_cache_mb: megabytes of vectors kept in memory; 0 = none.
+        trace_content: whether spans hold prompts and answers.
+    """
+
+    llm: str | tuple[str, ...] | None = None
     embedding: str | None = None
     rerank: str | None = None
+    embedding_cache_mb: int = Field(default=0, ge=0)
+    trace_content: bool = False
+
+    @field_validator("llm", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str) and "," in value:
+            return [part.strip() for part in value.split(",")]
+        return value
+
+    @field_validator("llm")
+    @classmethod
+    def _check_chain(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(value, tuple) and (not value or not all(value) or len(set(value)) < len(value)):
+            raise ValueError("name at least one backend, and none of them twice")
+        return value
 
 
 class BackendSettings(BaseModel):

@@ -140,7 +140,7 @@ def checked_tenant(tenant_id: UUID) -> UUID:
 
 
 class TenantView:
-    """Every port of an open ``Focal`` bound to one tenant; stores as views, providers as they are.
+    """Every port of an open ``Focal`` bound to one tenant.
 
     Attributes:
         tenant_id: the tenant.
@@ -187,15 +187,21 @@ class TenantView:
 
     @property
     def llm(self) -> LLMProvider:
-        """The language model."""
-        return self._focal.llm
+        """The language model; its calls carry the tenant."""
+        from focal_core.providers.tenant import TenantLLM
+
+        return TenantLLM(self._focal.llm, self.tenant_id)
 
     @property
     def embedding(self) -> EmbeddingProvider:
-        """The embedding model."""
-        return self._focal.embedding
+        """The embedding model; its calls carry the tenant."""
+        from focal_core.providers.tenant import TenantEmbeddings
+
+        return TenantEmbeddings(self._focal.embedding, self.tenant_id)
 
     @property
     def rerank(self) -> RerankProvider:
-        """The reranker."""
-        return self._focal.rerank
+        """The reranker; its calls carry the tenant."""
+        from focal_core.providers.tenant import TenantRerank
+
+        return TenantRerank(self._focal.rerank, self.tenant_id)

@@ -12,7 +12,13 @@ import asyncpg
 
 from focal_core.context import BackendContext
 from focal_core.deadline import call_started
-from focal_core.errors import FocalError, OutcomeUnknownError, SchemaOutdatedError, StoreUnavailableError
+from focal_core.errors import (
+    REFUSED_IN_DOUBT,
+    FocalError,
+    OutcomeUnknownError,
+    SchemaOutdatedError,
+    StoreUnavailableError,
+)
 from focal_core.pool import Pool
 from focal_postgres.arrays import introduce
 from focal_postgres.errors import SCHEMA_HINT, connect_failure, is_connection_loss, is_retryable_conflict, mapped
@@ -26,9 +32,6 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Work: TypeAlias = Callable[[Connection], Awaitable[T]]
 
 _CONFLICT_REPEATS = 3
-
-REFUSED_IN_DOUBT = "refused_in_doubt"
-"""Code of an unknown outcome that no repeat settles: the row has been changed by others since."""
 
 
 class Database:

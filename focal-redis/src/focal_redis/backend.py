@@ -39,7 +39,7 @@ class RedisBackend(Backend):
         self._hot_client: RedisClient | None = None
         self._server: EmbeddedServer | None = None
         self._sessions: Any = None
-        self._caches: list[Any] = []
+        self._cache: Any = None
 
     async def open(self) -> None:
         """Connect to the server, or start it where it is an embedded one.
@@ -102,7 +102,7 @@ class RedisBackend(Backend):
             return super().cached(port, store, ttl_seconds)
         from focal_redis.profile_cache import CachedProfileStore
 
-        cache = CachedProfileStore(
+        self._cache = CachedProfileStore(
             store,
             self._open_client(),
             timedelta(seconds=ttl_seconds["profile"]),
@@ -111,8 +111,7 @@ class RedisBackend(Backend):
             key_prefix=self._settings.key_prefix,
             on_cache_error=self._settings.on_cache_error,
         )
-        self._caches.append(cache)
-        return cache
+        return self._cache
 
     def _open_client(self) -> RedisClient:
         if self._client is None:
@@ -142,6 +141,13 @@ class RedisBackend(Backend):
             # Whatever the hot server evicts is read from the other one.
             hot = await look(self._hot_client)
             checks |= {f"hot_{name}": hot[name] for name in ("connection", "version", "memory", "pool")}
+        if self._cache is not None:
+            ratio, waiting = self._cache.hit_ratio, self._cache.pending_invalidations
+            checks["profile_cache"] = CheckResult(
+                # Until Redis is told of a write, other processes may read what was there before.
+                ok=not waiting,
+                detail=f"hit ratio {'-' if ratio is None else f'{ratio:.2f}'}, {waiting} invalidations to be repeated",
+            )
         return checks
 
     async def close(self) -> None:
@@ -150,8 +156,8 @@ class RedisBackend(Backend):
         hot, self._hot_client = self._hot_client, None
         server, self._server = self._server, None
         sessions, self._sessions = self._sessions, None
-        caches, self._caches = self._caches, []
-        for store in [*caches, sessions]:
+        cache, self._cache = self._cache, None
+        for store in (cache, sessions):
             drain = getattr(store, "drain", None)
             if drain is not None:
                 await drain()

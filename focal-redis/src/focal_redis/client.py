@@ -157,6 +157,7 @@ class RedisClient:
         *,
         writes: bool,
         repeat: bool = False,
+        finds_keys: bool = False,
     ) -> Any:
         """Run a script on the server that holds its keys, and return its reply; as ``call``.
 
@@ -167,11 +168,13 @@ class RedisClient:
             args: its arguments.
             writes: as for ``call``.
             repeat: as for ``call``.
+            finds_keys: whether the script takes a key it has found in another and not found itself for gone. A server
+                that is only taking the slot over may not have it yet, and is not asked.
         """
-        tail = (len(keys), *keys, *args)
-        reply = await self._exchange(method, pack("EVALSHA", script.sha, *tail), keys[0], writes, repeat)
+        tail, follow = (len(keys), *keys, *args), not finds_keys
+        reply = await self._exchange(method, pack("EVALSHA", script.sha, *tail), keys[0], writes, repeat, follow)
         if isinstance(reply, ResponseError) and first_word(reply) == "NOSCRIPT":
-            reply = await self._exchange(method, pack("EVAL", script.source, *tail), keys[0], writes, repeat)
+            reply = await self._exchange(method, pack("EVAL", script.source, *tail), keys[0], writes, repeat, follow)
         if isinstance(reply, ResponseError):
             raise self._refused(reply, method)
         return reply
@@ -193,7 +196,9 @@ class RedisClient:
             if cursor == b"0":
                 return
 
-    async def _exchange(self, method: str, data: bytes, key: bytes, writes: bool, repeat: bool) -> Any:
+    async def _exchange(
+        self, method: str, data: bytes, key: bytes, writes: bool, repeat: bool, follow: bool = True
+    ) -> Any:
         try:
             if self._single is not None:
                 reply = await self._single.submit(data, writes=writes, repeat=repeat)
@@ -201,12 +206,12 @@ class RedisClient:
                     # It was the primary once; whoever comes next asks the sentinels.
                     self._single.pool.drop_idle()
                 return reply
-            return await self._routed(data, key, writes, repeat)
+            return await self._routed(data, key, writes, repeat, follow)
         except FocalError as error:
             error.details.setdefault("method", method)
             raise
 
-    async def _routed(self, data: bytes, key: bytes, writes: bool, repeat: bool) -> Any:
+    async def _routed(self, data: bytes, key: bytes, writes: bool, repeat: bool, follow: bool) -> Any:
         """Exchange with the member of the cluster that holds a key, following its redirections."""
         topology = self._topology
         if topology is None:
@@ -220,7 +225,7 @@ class RedisClient:
                 topology.forget()
                 raise
             word = first_word(reply) if isinstance(reply, ResponseError) else ""
-            if word not in ("MOVED", "ASK"):
+            if word not in ("MOVED", "ASK") or (word == "ASK" and not follow):
                 if word in ("CLUSTERDOWN", "READONLY", "MASTERDOWN"):
                     topology.forget()
                 return reply

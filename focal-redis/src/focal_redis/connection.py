@@ -114,9 +114,11 @@ class Link:
         """Return whether it can carry nothing more; also when the server has closed it while it was idle."""
         if self._broken or not self._connection.is_connected:
             return True
-        reader = self._connection._reader
+        reader, writer = self._connection._reader, self._connection._writer
+        if reader is None or writer is None or writer.transport.is_closing():
+            return True
         # Whatever arrives unasked is the server's goodbye, or a reply nobody waits for.
-        return reader is None or reader.at_eof() or bool(reader._buffer)  # type: ignore[attr-defined]
+        return reader.at_eof() or bool(reader._buffer)  # type: ignore[attr-defined]
 
     def terminate(self) -> None:
         """Cut it off at once, whatever it is doing; a second call does nothing."""

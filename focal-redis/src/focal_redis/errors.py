@@ -28,6 +28,10 @@ _REFUSED = {
 }
 """First word -> what the server said of itself, what helps, our code. Each is a refusal before anything was written."""
 
+_CROWDED = "max number of clients"
+_ELSEWHERE = "non local key"
+"""What a script is told of a key that it found by itself and that is on its way to another member of the cluster."""
+
 
 def first_word(error: ResponseError) -> str:
     """Return the word by which Redis tells the kind of an error."""
@@ -61,10 +65,12 @@ def refused(error: ResponseError, method: str, where: str) -> FocalError:
             hint="allow it the keys of key_prefix and the commands the README lists",
             details=details,
         )
+    if _ELSEWHERE in str(error):
+        inner = "TRYAGAIN"
     if word in _REFUSED or inner is not None:
         said, hint, code = _REFUSED[word if word in _REFUSED else str(inner)]
         return StoreUnavailableError(f"{method}: {where} {said}", hint=hint, code=code, details=details)
-    if word == "ERR" and "max number of clients" in str(error):
+    if word == "ERR" and _CROWDED in str(error):
         return StoreUnavailableError(
             f"{method}: {where} takes no more connections",
             hint="lower pool_size, or raise maxclients",
@@ -105,7 +111,7 @@ def connect_failure(error: Exception, where: str) -> FocalError:
     if isinstance(error, FocalError):
         return error
     details = {"error": type(error).__name__}
-    if isinstance(error, ResponseError) and first_word(error) not in ("ERR", "Invalid"):
+    if isinstance(error, ResponseError) and (first_word(error) not in ("ERR", "Invalid") or _CROWDED in str(error)):
         return refused(error, "connect", where)
     if isinstance(error, AuthenticationError) or (isinstance(error, ResponseError) and "AUTH" in str(error)):
         return StoreUnavailableError(

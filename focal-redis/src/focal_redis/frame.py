@@ -183,11 +183,20 @@ def load(frame: bytes, now: datetime) -> Session | None:
             row = _READER.validate_json(text, extra="ignore")
     except (zlib.error, ValueError) as error:
         raise _corrupt(f"{type(error).__name__} in what follows its header") from None
-    stored = {"version": version, "created_at": created, "last_activity_at": active, "expires_at": expires}
-    # Made just now: nobody else has its fields.
+    settle(row, version, created, active, expires)
+    return row
+
+
+def settle(row: Session, version: int, created_at: datetime, last_activity_at: datetime, expires_at: datetime) -> None:
+    """Set on a session that nobody else has seen yet what the store decides."""
+    stored = {
+        "version": version,
+        "created_at": created_at,
+        "last_activity_at": last_activity_at,
+        "expires_at": expires_at,
+    }
     row.__dict__.update(stored)
     row.__pydantic_fields_set__.update(stored)
-    return row
 
 
 def _header(frame: bytes) -> tuple[int, int, int, bytes, bytes, datetime, datetime, datetime, bytes]:

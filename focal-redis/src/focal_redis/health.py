@@ -13,7 +13,8 @@ from focal_redis.client import RedisClient
 from focal_redis.connection import pack
 from focal_redis.endpoint import Endpoint
 
-OLDEST_REDIS = (6, 0)
+OLDEST_REDIS = (6, 2)
+"""The first with GETEX."""
 
 _INFO = pack("INFO", "everything")
 _EVICTING_IS_LOSS = "eviction loses sessions that were acknowledged; set maxmemory-policy noeviction"

@@ -80,8 +80,12 @@ class RedisOptions(BaseModel):
 
     @model_validator(mode="after")
     def _check_pair(self) -> Self:
-        if self.hot_url is not None and self.hot_url == self.url:
-            raise PydanticCustomError("focal.hot_url_invalid", "hot_url is url; leave it out to keep both tiers there")
+        hot = None if self.hot_url is None else self.hot_url.get_secret_value()
+        if hot is not None and (hot == self.url.get_secret_value() or hot.startswith(EMBEDDED)):
+            raise PydanticCustomError(
+                "focal.hot_url_invalid",
+                "hot_url names a running server other than url; leave it out to keep both tiers on one",
+            )
         return self
 
     @property

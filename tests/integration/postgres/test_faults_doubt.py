@@ -11,9 +11,8 @@ import pytest_asyncio
 from tests.integration.postgres.faulty import LONG, Lane, Worlds, open_lane, open_worlds
 from tests.integration.postgres.support import SCHEMA
 
-from focal_core.errors import OutcomeUnknownError
+from focal_core.errors import REFUSED_IN_DOUBT, OutcomeUnknownError
 from focal_postgres import database as database_module
-from focal_postgres.database import REFUSED_IN_DOUBT
 from focal_testkit.data.audit import turn
 from focal_testkit.data.config import rule
 from focal_testkit.data.conversation import placed

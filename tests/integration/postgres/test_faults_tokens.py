@@ -17,11 +17,16 @@ from tests.integration.postgres.support import SCHEMA
 
 from focal_core.clock import SystemClock
 from focal_core.conversation.models import Session
-from focal_core.errors import OutcomeUnknownError, StaleVersionError, StoreError, StoreUnavailableError
+from focal_core.errors import (
+    REFUSED_IN_DOUBT,
+    OutcomeUnknownError,
+    StaleVersionError,
+    StoreError,
+    StoreUnavailableError,
+)
 from focal_core.ids import uuid7
 from focal_postgres.conversation import PostgresSessionStore
 from focal_postgres.conversation import store as session_module
-from focal_postgres.database import REFUSED_IN_DOUBT
 from focal_testkit.data.audit import event
 from focal_testkit.data.conversation import placed
 from focal_testkit.faults.histories import History

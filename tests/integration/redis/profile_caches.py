@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.integration.redis.support import open_client
+import pytest
+import pytest_asyncio
+from tests.integration.redis.support import AgeingClock, open_client
 
 from focal_core.clock import ManualClock
 from focal_core.context import BackendContext
+from focal_core.conversation.models import Channel
 from focal_core.profile.delegation import DelegatingProfileStore
 from focal_core.profile.inmemory import InMemoryProfileStore
+from focal_core.profile.models import CustomerProfile, MergePolicy, OnDependents, VerificationLevel
 from focal_core.profile.store import ProfileStore
 from focal_redis.client import RedisClient
 from focal_redis.profile_cache import CachedProfileStore
+from focal_testkit.data.profile import (
+    OTHER,
+    PROFILE,
+    USER,
+    asset,
+    asset_id,
+    consent,
+    field_id,
+    holding,
+    identity,
+    item,
+    profile,
+)
+from focal_testkit.scenarios import OURS
 from focal_testkit.servers.redis import RedisServer
 
 
@@ -117,3 +135,78 @@ def count_round_trips(client: RedisClient) -> list[str]:
 
     client._exchange = counted  # type: ignore[method-assign]
     return seen
+
+
+class CacheCase:
+    """Gives tests ``world`` and ``cache``, one cache of it."""
+
+    @pytest.fixture
+    def world(self, redis_server: RedisServer, redis_prefix: str) -> World:
+        redis_server.forget(redis_prefix)
+        return World(redis_server, redis_prefix, AgeingClock((redis_server, redis_prefix)))
+
+    @pytest_asyncio.fixture
+    async def cache(self, world: World) -> AsyncIterator[CachedProfileStore]:
+        async with world.cache() as cache:
+            yield cache
+
+
+def full(n: int = 0, **fields: Any) -> CustomerProfile:
+    """Return a profile that every look-up finds."""
+    given: dict[str, Any] = {
+        "external_id": f"customer-{n}",
+        "channel_identities": [identity(n)],
+        "fields": holding(item(10 * n, "city"), item(10 * n + 1, "plan")),
+        "assets": [asset(n)],
+    }
+    return profile(n, **{**given, **fields})
+
+
+async def looked_up(store: ProfileStore, n: int = 0) -> list[CustomerProfile | None]:
+    """Return what each look-up finds of a profile."""
+    made = profile(n)
+    return [
+        await store.get_by_id(OURS, made.id),
+        await store.get_by_customer_id(OURS, made.customer_id),
+        await store.get_by_channel_identity(OURS, Channel.WEBCHAT, f"{USER}{n}"),
+        await store.get_by_external_id(OURS, f"customer-{n}"),
+    ]
+
+
+async def warm(cache: CachedProfileStore, *profiles: int) -> None:
+    """Have every look-up answered from the cache."""
+    for n in profiles or (0,):
+        for _ in range(3):
+            await looked_up(cache, n)
+
+
+WRITES: dict[str, Callable[[ProfileStore], Awaitable[Any]]] = {
+    "save": lambda store: store.save(full(fields=holding(item(20, "city", value="new")))),
+    "delete": lambda store: store.delete(OURS, PROFILE),
+    "erase_profile": lambda store: store.erase_profile(OURS, PROFILE),
+    "erase_tenant": lambda store: store.erase_tenant(OURS),
+    "update_field": lambda store: store.update_field(OURS, PROFILE, item(21, "city", value="new")),
+    "delete_field": lambda store: store.delete_field(OURS, PROFILE, field_id(1)),
+    "delete_field, orphaning elsewhere": lambda store: store.delete_field(
+        OURS, OTHER, field_id(10), on_dependents=OnDependents.ORPHAN
+    ),
+    "add_asset": lambda store: store.add_asset(OURS, PROFILE, asset(5)),
+    "delete_asset": lambda store: store.delete_asset(OURS, PROFILE, asset_id(0)),
+    "delete_asset, orphaning elsewhere": lambda store: store.delete_asset(
+        OURS, OTHER, asset_id(1), on_dependents=OnDependents.ORPHAN
+    ),
+    "link_channel": lambda store: store.link_channel(OURS, PROFILE, identity(7)),
+    "unlink_channel": lambda store: store.unlink_channel(OURS, PROFILE, Channel.WEBCHAT, f"{USER}0"),
+    "merge_profiles, as source": lambda store: store.merge_profiles(
+        OURS, source_profile_id=PROFILE, target_profile_id=OTHER
+    ),
+    "merge_profiles, as target": lambda store: store.merge_profiles(
+        OURS, source_profile_id=OTHER, target_profile_id=PROFILE, policy=MergePolicy.SOURCE_WINS
+    ),
+    "record_consent": lambda store: store.record_consent(OURS, PROFILE, consent(1)),
+    "set_verification_level": lambda store: store.set_verification_level(OURS, PROFILE, VerificationLevel.KYC_COMPLETE),
+    "expire_stale_fields": lambda store: store.expire_stale_fields(OURS, PROFILE),
+    "expire_stale_fields of all": lambda store: store.expire_stale_fields(OURS),
+    "mark_orphaned_items": lambda store: store.mark_orphaned_items(OURS, PROFILE),
+    "mark_orphaned_items of all": lambda store: store.mark_orphaned_items(OURS),
+}

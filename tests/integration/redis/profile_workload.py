@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from focal_core.profile.store import ProfileStore
 from focal_redis.profile_cache import CachedProfileStore
 from focal_redis.profile_cache.keys import Entry, Scope
 from focal_redis.profile_cache.server import CacheServer, Fence, Looked, Released
-from focal_testkit.data.audit import numbered
 from focal_testkit.data.profile import USER, asset, consent, holding, identity, item, profile
 from focal_testkit.scenarios import OURS
 
@@ -65,9 +63,17 @@ class DeletesOnly(CacheServer):
         return [Released(True, 0)] * len(fence.scopes)
 
 
-def without_fences(cache: CachedProfileStore) -> CachedProfileStore:
-    """Return a cache that only deletes."""
-    cache._server.__class__ = DeletesOnly
+class Unnoticing(CacheServer):
+    """A cache to which it is all the same what became of a fence. The red control of merges."""
+
+    async def release(self, method: str, fence: Fence, *marks: Any) -> list[Released] | None:
+        told = await super().release(method, fence, *marks)
+        return None if told is None else [Released(True, 0)] * len(told)
+
+
+def with_server(cache: CachedProfileStore, kind: type[CacheServer]) -> CachedProfileStore:
+    """Return a cache with another way to talk to Redis."""
+    cache._server.__class__ = kind
     return cache
 
 
@@ -185,6 +191,3 @@ def _judged(n: int, history: History, order: dict[UUID, int], read: Done) -> lis
     if missing := ended - there:
         wrong.append(f"profile {n}: {len(missing)} records missing at {read.start}")
     return wrong
-
-
-__all__ = ["DeletesOnly", "Done", "History", "Unhurried", "Workload", "numbered", "without_fences"]

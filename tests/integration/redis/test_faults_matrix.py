@@ -39,7 +39,7 @@ from focal_testkit.faults.triggers import Action, Moment, black_hole, eof, mute_
 from focal_testkit.servers.redis import RedisServer
 
 pytestmark = pytest.mark.asyncio
-LANES = {SHORT: 12, LONG: 4}
+LANES = {SHORT: 24, LONG: 4}
 """Deadline -> clients at the same time; those that wait for a silent network cost nothing."""
 TOO_SLOW = ("deadline", "connect_failed", "pool_timeout")
 """Codes of calls whose time was up before the fault could happen: they prove nothing, and break nothing."""

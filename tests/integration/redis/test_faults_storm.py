@@ -158,6 +158,7 @@ async def test_control_a_connection_kept_after_a_cancel_is_reported(
 
     What redis-py 4.5.3 did.
     """
+    kept: set[Link] = set()
 
     async def stays(self: Any, *args: Any, **given: Any) -> None:
         """Leave the socket as it is."""
@@ -169,13 +170,15 @@ async def test_control_a_connection_kept_after_a_cancel_is_reported(
             return int(await lane.client.call("echo", "ECHO", number, key=b""))
 
         with monkeypatch.context() as patch:
-            patch.setattr(Link, "terminate", lambda self: None)
+            patch.setattr(Link, "terminate", lambda self: kept.add(self))
             patch.setattr(Link, "is_closed", lambda self: False)
             patch.setattr(AbstractConnection, "disconnect", stays)
             report = await cancel_storm(
                 [echo], rounds=300, concurrency=POOL, seed=3, max_delay_seconds=0.01, timeout_seconds=1.0, afterwards=20
             )
         await lane.proxy.heal()
+        for link in kept:
+            link.terminate()
     assert report.crossed, report
 
 

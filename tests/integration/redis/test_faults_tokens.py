@@ -207,12 +207,16 @@ async def history(store: Any, seed: int, clients: int = 4, operations: int = 5, 
     return found
 
 
-async def not_explained(lane: Lane, store: Any, count: int, *, at_once: int = 20, **given: Any) -> list[str]:
+async def not_explained(
+    lane: Lane, store: Any, count: int, *, at_once: int = 20, one_is_enough: bool = False, **given: Any
+) -> list[str]:
     """Return the histories that no order explains, or that were not decided."""
     bad, seeds = [], iter(range(count))
 
     async def some() -> None:
         for seed in seeds:
+            if bad and one_is_enough:
+                return
             found = await history(store, seed, **given)
             bad.extend(f"seed {seed}: {one}" for one in found.verdicts() if not one.linearizable)
 
@@ -228,7 +232,7 @@ async def not_explained(lane: Lane, store: Any, count: int, *, at_once: int = 20
 async def test_one_session_is_linearizable(worlds: Worlds, batching: bool) -> None:
     """P7: histories of four clients under resets, with moves between the tiers: some order explains every answer."""
     async with open_lane(worlds, LONG, pool_size=20, clock=SystemClock(), batching=batching) as lane:
-        bad = await not_explained(lane, lane.store, HISTORIES)
+        bad = await not_explained(lane, lane.store, HISTORIES if batching else HISTORIES // 3)
     assert not bad, "\n".join(bad[:5])
 
 
@@ -246,7 +250,7 @@ class _ComparesThenSets(RedisSessionStore):
 async def test_control_comparing_before_setting_is_reported(lane: Lane) -> None:
     """Control of P7: GET, compare, SET."""
     store = _ComparesThenSets(lane.client, lane.client.context)
-    assert await not_explained(lane, store, 30)
+    assert await not_explained(lane, store, 100, one_is_enough=True)
 
 
 _SWAP = """
@@ -295,6 +299,6 @@ async def test_control_the_drivers_own_retries_are_reported(worlds: Worlds, lane
     redis = Redis(host=lane.proxy.host, port=lane.proxy.port, max_connections=1_000, **login)
     store = _Retrying(redis, worlds.prefix)
     try:
-        assert await not_explained(lane, store, 60, outcome=unknown_outcome)
+        assert await not_explained(lane, store, 300, one_is_enough=True, outcome=unknown_outcome)
     finally:
         await redis.aclose()

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 from tests.integration.postgres.support import migrate, open_database
-from tests.integration.redis.profile_workload import Unhurried, Workload, without_fences
+from tests.integration.redis.profile_workload import DeletesOnly, Unhurried, Workload, with_server
 from tests.integration.redis.support import open_client
-from tests.integration.redis.test_profile_cache_postgres import TellingProfileStore
 
 from focal_core.context import BackendContext
 from focal_core.profile.inmemory import InMemoryProfileStore
 from focal_core.profile.store import ProfileStore
+from focal_postgres.profile import PostgresProfileStore
 from focal_redis.profile_cache import CachedProfileStore
 from focal_testkit.data.profile import profile
 from focal_testkit.scenarios import OURS
@@ -28,7 +28,7 @@ from focal_testkit.servers.redis import RedisServer
 pytestmark = pytest.mark.asyncio
 WRITERS = READERS = 16
 PROFILES = 4
-CALLS = 150
+CALLS = 60
 """Calls of each writer and reader."""
 SHARE = 0.1
 """The part of a writer's calls that write; the others read."""
@@ -42,10 +42,11 @@ def postgres_migrate() -> Migrate:
 
 @pytest.fixture(params=["in memory", "postgres"])
 def behind(request: pytest.FixtureRequest) -> Callable[[BackendContext], Any]:
-    """Return what opens the store behind the caches; each of its calls takes a millisecond or two."""
+    """Return what opens the store behind the caches, of which some calls take long."""
+    chance = random.Random(5)
 
     async def pause() -> None:
-        await asyncio.sleep(random.uniform(0, 0.002))
+        await asyncio.sleep(chance.choice((0, 0, 0.001, 0.03)))
 
     @asynccontextmanager
     async def in_memory(context: BackendContext) -> AsyncIterator[ProfileStore]:
@@ -57,7 +58,7 @@ def behind(request: pytest.FixtureRequest) -> Callable[[BackendContext], Any]:
         url = await server.create_database(template=request.getfixturevalue("postgres_template"))
         try:
             async with open_database(url, context) as database:
-                yield TellingProfileStore(database, context)
+                yield Unhurried(PostgresProfileStore(database, context), pause)
         finally:
             await server.drop_database(url)
 
@@ -77,7 +78,7 @@ async def two_caches(
             await cache.drain()
 
 
-async def run(workload: Workload, caches: list[CachedProfileStore], *, cancels: bool = False) -> list[float]:
+async def at_work(workload: Workload, caches: list[CachedProfileStore], *, cancels: bool = False) -> list[float]:
     """Let writers write and readers read through all caches, and return how long each read took."""
     choose, took = random.Random(1), []
 
@@ -122,7 +123,7 @@ async def test_no_stale_read(
         workload = Workload(store, PROFILES, seed=1)
         await workload.seed()
 
-        took = await run(workload, caches)
+        took = await at_work(workload, caches)
 
         assert await workload.stale_reads() == []
         for n in range(PROFILES):
@@ -132,10 +133,10 @@ async def test_no_stale_read(
         cuts = statistics.quantiles(took, n=100)
         with capsys.disabled():
             print(
-                f"\n{type(store).__name__}: {len(took)} reads, hit ratio {min(ratios):.2f}, "
+                f"\n{type(store.backend).__name__}: {len(took)} reads, hit ratio {min(ratios):.2f}, "
                 f"latency p50 {cuts[49] * 1000:.2f} ms, p99 {cuts[98] * 1000:.2f} ms"
             )
-        assert min(ratios) > 0.3
+        assert min(ratios) > 0.1
 
 
 async def test_no_stale_read_among_cancelled_writers(
@@ -146,7 +147,7 @@ async def test_no_stale_read_among_cancelled_writers(
         workload = Workload(store, PROFILES, seed=2)
         await workload.seed()
 
-        await run(workload, caches, cancels=True)
+        await at_work(workload, caches, cancels=True)
 
         assert await workload.stale_reads() == []
         for n in range(PROFILES):
@@ -162,6 +163,6 @@ async def test_control_deletes_only(
         workload = Workload(store, PROFILES, seed=3)
         await workload.seed()
 
-        await run(workload, [without_fences(cache) for cache in caches])
+        await at_work(workload, [with_server(cache, DeletesOnly) for cache in caches])
 
         assert await workload.stale_reads()

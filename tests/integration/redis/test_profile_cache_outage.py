@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.integration.redis.profile_caches import Gate, World
+from tests.integration.redis.profile_caches import WRITES, Gate, World, full, looked_up, warm
 from tests.integration.redis.support import AgeingClock
-from tests.integration.redis.test_profile_cache_behaviour import WRITES, full, looked_up, warm
 
 from focal_core.errors import ConflictError, OutcomeUnknownError, StoreUnavailableError
 from focal_redis.profile_cache import CachedProfileStore
@@ -144,12 +143,13 @@ class TestFallback:
         async with world.cache(client=SHORT) as cache, world.cache(client=SHORT) as reader:
             await world.store.save(full())
             await warm(cache)
-            private_redis.configure(maxmemory="1mb", maxmemory_policy="noeviction")
+            private_redis.configure(maxmemory=1, maxmemory_policy="noeviction")
 
             await cache.update_field(OURS, PROFILE, item(20, "city", value="new"))
 
             assert [await city(cache), await city(reader)] == ["new", "new"]
             assert not world.keys("*:body:*")
+            assert any("errors" in name for name in cache.counts), "nothing was refused: the test shows nothing"
 
 
 class TestRaise:

@@ -113,7 +113,7 @@ class TestWithoutServer:
             LocalRedis(tmp_path / "server")
 
     def test_a_server_too_old_is_refused(self, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What lacks the commands of Redis 6.0 is no server for these tests."""
+        """What lacks the commands of Redis 6.2 is no server for these tests."""
 
         class Old(redis.Redis):
             def execute_command(self, *args: Any, **options: Any) -> Any:

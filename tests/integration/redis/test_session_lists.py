@@ -181,14 +181,26 @@ async def test_an_index_outlives_its_sessions(
     redis_server.forget(redis_prefix)
 
 
-async def test_large_sessions_are_listed_in_several_steps(store: RedisSessionStore) -> None:
+async def test_large_sessions_are_listed_in_several_steps(
+    store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A page of more bytes than one step returns is whole all the same, also with an offset and from a cursor."""
     for n in range(24):
         await store.save(placed(n, metadata={"text": "x" * 100_000}))
+    steps, run = list[int](), store.client.run
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        reply = await run(*args, **options)
+        steps.append(sum(map(len, reply[4::2])))
+        return reply
+
+    monkeypatch.setattr(store.client, "run", counted)
 
     whole = await store.list_by_agent(OURS, AGENT, limit=24)
     assert [row.session_id for row in whole] == [placed(n).session_id for n in range(24)]
     assert whole.next_cursor is None
+    assert len(steps) == 3
+    assert max(steps) < 1_200_000
     page = await store.list_by_agent(OURS, AGENT, limit=20, offset=2)
     assert [row.session_id for row in page] == [placed(n).session_id for n in range(2, 22)]
     rest = await store.list_by_agent(OURS, AGENT, limit=20, after=page.next_cursor)

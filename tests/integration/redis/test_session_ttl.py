@@ -37,7 +37,7 @@ class TestExpiryByTheHeader(RedisStoreCase, ExpiryContract):
     scenarios = SessionScenarios()
 
     @pytest.fixture
-    def clock(self) -> ManualClock:  # type: ignore[override]
+    def clock(self) -> ManualClock:
         return ManualClock()
 
 

@@ -72,6 +72,10 @@ def _examine(config: Path | None) -> Iterator[Finding]:
         yield _failed(f"plugin {failure.registration.qualified}", failure.error)
     for port in PORTS:
         yield _port(settings, port)
+    for name in settings.backends_for("llm")[1:]:
+        yield _served(settings, f"port llm, then {name}", name, "llm")
+    if settings.session.hot_tier:
+        yield _served(settings, "session.hot_tier", settings.session.hot_tier, "sessions")
     for name in sorted(settings.backends.keys() - chosen_backends(settings)):
         yield Finding(
             f"backends.{name}", "unused", "no port names it", f"name it under [stores] or [providers]: {name!r}"
@@ -86,15 +90,19 @@ def _port(settings: FocalSettings, port: str) -> Finding:
     name = settings.backend_for(port)
     if name is None:
         return Finding(f"port {port}", "missing", "no backend is named for it", how_to_set(port))
+    return _served(settings, f"port {port}", name, port)
+
+
+def _served(settings: FocalSettings, subject: str, name: str, port: str) -> Finding:
     try:
         registration = registry.find(settings.backend_use(name), also=settings.backends)
         served = registry.load_registered(registration).ports
     except FocalError as error:
-        return _failed(f"port {port}", error)
+        return _failed(subject, error)
     if port not in served:
         detail = f"{name} ({registration.name}, {registration.origin}) does not serve it"
-        return Finding(f"port {port}", "missing", detail, how_to_set(port))
-    return Finding(f"port {port}", "ok", f"{name} ({registration.name}, {registration.origin})")
+        return Finding(subject, "missing", detail, how_to_set(port))
+    return Finding(subject, "ok", f"{name} ({registration.name}, {registration.origin})")
 
 
 async def _open(settings: FocalSettings) -> list[Finding]:

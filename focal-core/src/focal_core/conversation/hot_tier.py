@@ -27,6 +27,7 @@ PAUSE = 1.0
 """Seconds for which a hot tier that failed is left alone; then one call tries it."""
 FAILURES = 3
 """Failures in a row after which the hot tier is left alone."""
+_LOOKS = 10
 
 logger = logging.getLogger("focal.sessions")
 
@@ -70,7 +71,7 @@ class HotTier:
     async def ask(
         self, patience: float, method: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T | Unanswered:
-        """Return what a method of the store answers within so many seconds."""
+        """Return what a method of the store answers in time: see ``answer``."""
         return await self.answer(patience, self.start(method, *args, **kwargs))
 
     def start(
@@ -80,11 +81,14 @@ class HotTier:
         return self.behind(self._guarded(method, *args, **kwargs))
 
     async def answer(self, patience: float, task: asyncio.Task[T | Unanswered]) -> T | Unanswered:
-        """Return what a call that is under way answers within so many seconds from now."""
+        """Return what comes of it within so many seconds, those left out in which this process was too busy to look."""
         try:
-            await asyncio.wait((task,), timeout=patience)
-            if task.done():
-                return task.result()
+            for _ in range(_LOOKS):
+                await asyncio.wait((task,), timeout=patience / _LOOKS)
+                if task.cancelled():
+                    break
+                if task.done():
+                    return task.result()
             self._failed("no answer in time")
             return Unanswered.SILENT
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -176,9 +176,10 @@ class TieredSessionStore(SessionStore):
             return await self._fence(saved.tenant_id, saved.session_id, saved.version)
         if not kept and saved.version == 1 and await self._end_copy(saved.tenant_id, saved.session_id):
             # It met the fence of an earlier session of its id, or a later save of its own: look again.
-            fresh = await self._durable.get(saved.session_id, tenant_id=saved.tenant_id, promote=False)
-            if fresh is not None:
-                await self._fill(fresh)
+            with suppress(StoreUnavailableError):
+                fresh = await self._durable.get(saved.session_id, tenant_id=saved.tenant_id, promote=False)
+                if fresh is not None:
+                    await self._fill(fresh)
         return True
 
     async def delete(self, session_id: UUID, *, tenant_id: UUID | None = None) -> bool:

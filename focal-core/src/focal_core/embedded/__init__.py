@@ -11,5 +11,6 @@ watcher         held by the process that stops the server when its users were ki
 ```
 
 Who uses the server is known from locks, which the kernel drops when a process dies, however it dies. A backend tells
-how its server is found and started (``Engine``); nothing here knows which server it is.
+how its server is found and started (``Engine``); nothing here knows which server it is. Remove a folder only when
+nothing uses it: with the files goes what would stop the server.
 """

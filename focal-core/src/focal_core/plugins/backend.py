@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -97,6 +97,16 @@ class Backend(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Release the resource; a second call does nothing. A client passed in from outside stays open."""
+
+    async def embedding_spaces(self) -> Collection[tuple[str, int]]:
+        """Return the (model, dims) pairs of the vectors its stores hold; none by default.
+
+        ``Focal.open`` compares them with the embedding provider.
+
+        Raises:
+            StoreUnavailableError: no answer.
+        """
+        return ()
 
     def cached(self, port: str, store: Any, ttl_seconds: Mapping[str, int]) -> Any:
         """Return another backend's store behind a cache kept here: the same ABC, the same answers.

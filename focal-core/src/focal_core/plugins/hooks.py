@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
     from focal_core.app import Focal
     from focal_core.context import BackendContext
+    from focal_core.providers.models import (
+        Attempt,
+        CallOptions,
+        EmbeddingResponse,
+        LLMRequest,
+        LLMResponse,
+        RerankResponse,
+    )
     from focal_core.settings import FocalSettings
     from focal_core.store import Store
 
@@ -47,6 +55,29 @@ class HookSpecs:
         """Return a store to use in place of this one, of the same ABC; None leaves it as it is.
 
         Called once per store port when ``Focal`` opens, in order of plugin name, the first nearest to the backend.
+        """
+
+    @hookspec
+    def focal_provider_attempt(self, provider: str, attempt: Attempt, options: CallOptions) -> None:
+        """Be told of an attempt, when the call it belongs to has ended: the wire family, the record, the limits.
+
+        ``options.tenant_id`` is the tenant, where one was named.
+        """
+
+    @hookspec
+    def focal_provider_call(
+        self,
+        provider: str,
+        port: str,
+        response: LLMResponse | EmbeddingResponse | RerankResponse | None,
+        error: BaseException | None,
+        request: LLMRequest | None,
+        options: CallOptions,
+    ) -> None:
+        """Be told how a call to one provider has ended, behind its attempts.
+
+        With neither response nor error the reader left a stream early. In a chain each member that was asked is told
+        of. ``request`` is there on port ``llm`` only, and may hold whatever the user has written.
         """
 
     @hookspec
@@ -153,6 +184,19 @@ class Hooks:
                     )
             store = wrapped
         return store
+
+    @property
+    def watch_providers(self) -> bool:
+        """Whether any plugin wants to be told of calls to providers."""
+        return any(map(self._implementations, ("focal_provider_attempt", "focal_provider_call")))
+
+    def tell(self, hook: str, **arguments: Any) -> None:
+        """Tell every plugin that implements an observing hook; one that fails is logged and changes nothing."""
+        for one in self._implementations(hook):
+            try:
+                _call(one, **arguments)
+            except Exception as error:
+                logger.warning("plugin %s failed in %s: %s", one.plugin_name, hook, type(error).__name__)
 
     def add_commands(self, app: typer.Typer) -> None:
         """Let every plugin add its commands; one that fails is logged and left out."""

@@ -149,9 +149,14 @@ def _problem(target: object) -> tuple[str, str] | None:
     if unknown := sorted(set(ports) - set(PORTS)):
         return f"serves unknown ports: {', '.join(unknown)}", f"ports are {', '.join(PORTS)}"
     # A backend of a later minor contract may know capabilities this release has not heard of.
-    if contract == CONTRACT and (unknown := sorted(target.capabilities - CAPABILITIES)):
+    if _minor(contract) <= _minor(CONTRACT) and (unknown := sorted(target.capabilities - CAPABILITIES)):
         return f"declares unknown capabilities: {', '.join(unknown)}", f"known are {', '.join(sorted(CAPABILITIES))}"
     return None
+
+
+def _minor(contract: str) -> int:
+    number = contract.partition(".")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 @dataclass(frozen=True)

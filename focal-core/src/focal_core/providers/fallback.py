@@ -69,6 +69,7 @@ class FallbackLLM(LLMProvider):
         self._on = (*on, Refused, ContentFiltered) if on_refusal else tuple(on)
         self._on_refusal = on_refusal
         self._waits_until = [0.0] * len(self._members)
+        self._closed = False
 
     @property
     def model_id(self) -> str:
@@ -82,7 +83,7 @@ class FallbackLLM(LLMProvider):
             AllFailed: every member that was asked failed with one of ``on``.
             ProviderError: one failed otherwise.
         """
-        call = _Call(self._parts(request), options, self._waits_until)
+        call = _Call(self._parts(request), options, self.deadline_of(options), self._waits_until)
         refusal: LLMResponse | None = None
         for member, part, left in call:
             try:
@@ -106,7 +107,7 @@ class FallbackLLM(LLMProvider):
         """Return the stream of the first member that begins one."""
 
         async def events() -> AsyncIterator[StreamEvent]:
-            call = _Call(self._parts(request), options, self._waits_until)
+            call = _Call(self._parts(request), options, self.deadline_of(options), self._waits_until)
             for member, part, left in call:
                 async with AsyncExitStack() as stack:
                     try:
@@ -130,6 +131,10 @@ class FallbackLLM(LLMProvider):
 
         return opened_stream(events, self.name)
 
+    def deadline_of(self, options: CallOptions) -> float | None:
+        """Return the deadline of the first member, which is shared by all."""
+        return self._members[0].deadline_of(options)
+
     async def count_tokens(self, request: LLMRequest) -> TokenCount:
         """Return the count of the first member."""
         return await self._members[0].count_tokens(self._parts(request)[0][1])
@@ -152,12 +157,15 @@ class FallbackLLM(LLMProvider):
         return report.model_copy(update={"backend": self.name})
 
     async def aclose(self) -> None:
-        """Close the members."""
+        """Refuse calls from now on, and close the members."""
+        self._closed = True
         for member in self._members:
             await member.aclose()
 
     def _parts(self, request: LLMRequest) -> list[tuple[LLMProvider, LLMRequest]]:
         """Return each member with the request as it is meant for it."""
+        if self._closed:
+            raise Unavailable("the provider is closed", provider=self.name, code="closed", retryable=False)
         check_request(request, self.name, served={member.name for member in self._members})
         sections = request.provider_options
         if not sections:
@@ -177,14 +185,18 @@ class _Call:
     """One call: who is asked next and with how much time, and what those asked before have left behind."""
 
     def __init__(
-        self, parts: Sequence[tuple[LLMProvider, LLMRequest]], options: CallOptions, waits_until: list[float]
+        self,
+        parts: Sequence[tuple[LLMProvider, LLMRequest]],
+        options: CallOptions,
+        deadline: float | None,
+        waits_until: list[float],
     ) -> None:
         self._parts = parts
         self._options = options
         self._waits_until = waits_until
         self._clock = asyncio.get_running_loop().time
         self._started = self._clock()
-        self._ends = None if options.deadline is None else self._started + options.deadline
+        self._ends = None if deadline is None else self._started + deadline
         self._asked = 0
         self._errors: list[ProviderError] = []
         self._attempts: tuple[Attempt, ...] = ()

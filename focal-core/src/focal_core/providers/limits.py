@@ -92,10 +92,11 @@ class LimitedLLM(LLMWrapper):
         if self._turns is None or self._turns.loop is not loop:
             self._turns = _Turns(loop, *self._limits)
         turns = self._turns
+        deadline = self._inner.deadline_of(options)
         started = loop.time()
         turn = _Turn(turns, estimate_request(request) + (request.max_tokens or 0))
         try:
-            async with asyncio.timeout(options.deadline):
+            async with asyncio.timeout(deadline):
                 await turns.begin(turn.tokens)
         except TimeoutError:
             raise DeadlineExceeded(
@@ -105,8 +106,8 @@ class LimitedLLM(LLMWrapper):
                 model=request.model or self.model_id,
             ) from None
         turn.options = options
-        if options.deadline is not None:
-            left = max(options.deadline - (loop.time() - started), 0.001)
+        if deadline is not None:
+            left = max(deadline - (loop.time() - started), 0.001)
             turn.options = options.model_copy(update={"deadline": left})
         try:
             yield turn

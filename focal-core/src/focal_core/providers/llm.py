@@ -161,7 +161,8 @@ class LLMProvider(ABC):
         wanted: OutputType[T] = output_type(schema)
         asked = self._structured_request(request, system_prompt, wanted)
         loop = asyncio.get_running_loop()
-        ends = None if options.deadline is None else loop.time() + options.deadline
+        deadline = self.deadline_of(options)
+        ends = None if deadline is None else loop.time() + deadline
         responses: list[LLMResponse] = []
         while True:
             response = await self.generate(asked, options=options)
@@ -203,6 +204,10 @@ class LLMProvider(ABC):
     async def count_tokens(self, request: LLMRequest) -> TokenCount:
         """Return how many prompt tokens a request has; an estimate unless the provider counts."""
         return TokenCount(estimate_request(request), exact=False)
+
+    def deadline_of(self, options: CallOptions) -> float | None:
+        """Return the seconds a call with these options may take: its own deadline, or the provider's configured one."""
+        return options.deadline
 
     def capabilities(self, model: str | None = None) -> ProviderCapabilities:
         """Return what a model can do, the configured one when None; everything unknown by default."""

@@ -194,11 +194,14 @@ class ResponseSchema:
         name: of the schema, for the vendor.
         schema: JSON schema.
         strict: whether the vendor is asked to enforce it.
+        validated: whether whoever asks validates the answer, so that a constraint the wire cannot carry may be told to
+            the model in words.
     """
 
     name: Identifier
     schema: JSONObject
     strict: bool = True
+    validated: bool = False
 
 
 class CacheHint(ProviderModel):

@@ -20,7 +20,7 @@ from pydantic import (
 from focal_core.errors import MissingCredentials
 from focal_core.providers.messages import CallOptions, Seconds
 from focal_core.providers.models import ProviderCapabilities
-from focal_core.providers.prices import ModelPrice, PriceBook, StaticPrices
+from focal_core.providers.prices import ModelPrice, PriceBook, StaticPrices, published_prices
 from focal_core.providers.retry import ATTEMPT_TIMEOUT, IDLE_TIMEOUT, MAX_ATTEMPTS, MAX_RETRY_AFTER
 from focal_core.settings_sources import ARGUMENT, DEFAULT_FILE, variable_name
 from focal_core.values import Identifier, Identifier100
@@ -147,8 +147,12 @@ class ProviderOptions(BaseModel):
         return known.model_copy(update=configured.model_dump(exclude_none=True))
 
     def price_book(self) -> PriceBook:
-        """Return the configured prices."""
-        return StaticPrices(self.prices)
+        """Return the configured prices, and for other models the published ones where they are installed.
+
+        With a ``base_url`` the configured ones alone: who knows what another server asks for a model of that name.
+        May import a package, so call it where that does not hold up an event loop.
+        """
+        return StaticPrices(self.prices, None if self.base_url else published_prices())
 
     def header_values(self) -> dict[str, str]:
         """Return the configured headers, unhidden."""

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from focal_core import errors
 from focal_core.errors import AllFailed, InvalidDataError, ProviderError, StreamInterrupted
-from focal_core.providers.llm import LLMProvider
+from focal_core.providers.llm import LLMProvider, check_request
 from focal_core.providers.models import (
     NO_OPTIONS,
     Attempt,
@@ -34,9 +34,22 @@ from focal_core.providers.wrapping import LLMWrapper
 from focal_core.usage import TokenUsage
 
 Sink: TypeAlias = Callable[[str], object] | str | os.PathLike[str]
+Source: TypeAlias = str | os.PathLike[str] | Iterable[str]
 
 _ATTEMPTS = TypeAdapter(tuple[Attempt, ...])
-_FACTS = ("code", "retryable", "hint", "provider", "model", "status", "vendor_code", "request_id", "retry_after")
+_FACTS = (
+    "code",
+    "retryable",
+    "hint",
+    "provider",
+    "model",
+    "status",
+    "vendor_code",
+    "request_id",
+    "retry_after",
+    "path",
+    "reason",
+)
 
 
 class RecordingLLM(LLMWrapper):
@@ -57,7 +70,7 @@ class RecordingLLM(LLMWrapper):
 
     async def generate(self, request: LLMRequest, *, options: CallOptions = NO_OPTIONS) -> LLMResponse:
         """Return the inner one's answer, written down."""
-        n = self._begin()
+        n = self._begin(request)
         try:
             response = await self._inner.generate(request, options=options)
         except ProviderError as error:
@@ -72,7 +85,7 @@ class RecordingLLM(LLMWrapper):
         """Return the inner one's stream, written down when it has ended."""
 
         async def events() -> AsyncIterator[StreamEvent]:
-            n = self._begin()
+            n = self._begin(request)
             text: list[str] = []
             try:
                 async with self._inner.stream(request, options=options) as stream:
@@ -93,17 +106,18 @@ class RecordingLLM(LLMWrapper):
 
         return opened_stream(events, self.name)
 
-    def _begin(self) -> int:
+    def _begin(self, request: LLMRequest) -> int:
+        # What is no request cannot be written down as one.
+        check_request(request, self.name, served=None)
         self._begun += 1
         return self._begun
 
     def _record(self, n: int, request: LLMRequest, outcome: LLMResponse | ProviderError, *, stream: bool) -> None:
-        answered = isinstance(outcome, LLMResponse)
         line = {
             "n": n,
-            "request": request.model_dump(mode="json", exclude_defaults=True),
-            "response": outcome.model_dump(mode="json") if answered else None,
-            "error": None if answered else _dumped(outcome),
+            "request": request.model_dump(mode="json"),
+            "response": outcome.model_dump(mode="json") if isinstance(outcome, LLMResponse) else None,
+            "error": _dumped(outcome) if isinstance(outcome, ProviderError) else None,
             "attempts": _ATTEMPTS.dump_python(outcome.attempts, mode="json"),
             "stream": stream,
         }
@@ -139,7 +153,13 @@ def read_recording(
     return [(request, outcome) for _, request, outcome in calls]
 
 
-def _lines(source: str | os.PathLike[str] | Iterable[str]) -> Iterator[str]:
+def _outcome(line: dict[str, Any]) -> LLMResponse | ProviderError:
+    if line["response"] is None:
+        return _loaded(line["error"])
+    return LLMResponse.model_validate_json(json.dumps(line["response"]))
+
+
+def _lines(source: Source) -> Iterator[str]:
     if isinstance(source, str | os.PathLike):
         with Path(source).open(encoding="utf-8") as lines:
             yield from filter(str.strip, lines)
@@ -155,9 +175,9 @@ def _appender(path: Path) -> Callable[[str], object]:
     return append
 
 
-def _dumped(error: ProviderError) -> dict[str, Any]:
-    dumped = {"type": type(error).__name__, "message": error.message}
-    dumped.update({name: value for name in _FACTS if (value := getattr(error, name)) is not None})
+def _dumped(error: Any) -> dict[str, Any]:
+    dumped: dict[str, Any] = {"type": type(error).__name__, "message": error.message}
+    dumped.update({name: value for name in _FACTS if (value := getattr(error, name, None)) is not None})
     dumped["attempts"] = _ATTEMPTS.dump_python(error.attempts, mode="json")
     if error.usage is not None:
         dumped["usage"] = error.usage.model_dump(mode="json")

@@ -64,7 +64,7 @@ def _build(kind: Any) -> OutputType[Any]:
         model = create_model("Value", __config__=ConfigDict(extra="forbid"), value=(kind, ...))
         adapter, schema = _schema(model)
     name = "".join(char if char.isascii() and char.isalnum() else "_" for char in schema.get("title", "Value"))
-    return OutputType(ResponseSchema(name=name[:64], schema=schema), adapter, wrapped)
+    return OutputType(ResponseSchema(name=name[:64], schema=schema, validated=True), adapter, wrapped)
 
 
 def _schema(kind: Any) -> tuple[TypeAdapter[Any], dict[str, Any]]:
@@ -72,7 +72,7 @@ def _schema(kind: Any) -> tuple[TypeAdapter[Any], dict[str, Any]]:
         adapter = TypeAdapter[Any](kind)
         return adapter, adapter.json_schema()
     except PydanticUserError as error:
-        raise _unsupported("$", f"it has no JSON schema ({error.code})") from error
+        raise unsupported("$", f"it has no JSON schema ({error.code})") from error
 
 
 def lint(schema: Mapping[str, Any]) -> None:
@@ -85,29 +85,36 @@ def lint(schema: Mapping[str, Any]) -> None:
 
 
 def _lint(schema: Any, definitions: Mapping[str, Any], path: str, inside: tuple[str, ...]) -> None:
-    if schema is True or not schema.keys() - _ANNOTATIONS - {"$defs"}:
-        raise _unsupported(path, "it allows anything (Any, object, list without an item type)")
+    if schema is True or (isinstance(schema, Mapping) and not schema.keys() - _ANNOTATIONS - {"$defs"}):
+        raise unsupported(path, "it allows anything (Any, object, list without an item type)")
+    if not isinstance(schema, Mapping):
+        raise unsupported(path, "it allows nothing, or is no schema")
     if "$ref" in schema:
-        target = schema["$ref"].removeprefix("#/$defs/")
+        target = str(schema["$ref"]).removeprefix("#/$defs/")
+        if target not in definitions:
+            raise unsupported(path, f"it refers to {target}, which is not in $defs")
         if target in inside:
-            raise _unsupported(path, f"{target} contains itself")
+            raise unsupported(path, f"{target} contains itself")
         _lint(definitions[target], definitions, path, (*inside, target))
         return
     if "prefixItems" in schema:
-        raise _unsupported(path, "it is a tuple whose items have types of their own")
-    if schema.get("type") == "object":
+        raise unsupported(path, "it is a tuple whose items have types of their own")
+    kind = schema.get("type")
+    kinds = kind if isinstance(kind, list) else [kind]
+    if "object" in kinds:
         if schema.get("additionalProperties", "properties" not in schema) is not False:
-            raise _unsupported(path, "it is an object with arbitrary keys (dict, extra='allow')")
+            raise unsupported(path, "it is an object with arbitrary keys (dict, extra='allow')")
         for name, field in schema.get("properties", {}).items():
             _lint(field, definitions, f"{path}.{name}", inside)
-    if schema.get("type") == "array":
+    if "array" in kinds:
         _lint(schema.get("items", {}), definitions, f"{path}[]", inside)
     for union in _UNIONS:
         for member in schema.get(union, ()):
             _lint(member, definitions, path, inside)
 
 
-def _unsupported(path: str, reason: str) -> SchemaUnsupported:
+def unsupported(path: str, reason: str) -> SchemaUnsupported:
+    """Return the error for a part of a schema that cannot be asked for."""
     return SchemaUnsupported(
         f"the schema cannot be asked for: {path}: {reason}",
         path=path,

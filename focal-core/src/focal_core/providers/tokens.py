@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 from focal_core.providers.models import LLMRequest, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 from focal_core.values import canonical_json
 
 CHARS_PER_TOKEN = 4
+TOKENS_PER_FURTHER_BYTE = 0.375
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_ATTACHMENT = 1_000
 
 
 def estimate_text(text: str) -> int:
-    """Return about how many tokens a text has; right within a third for European languages, low for others."""
-    return -(-len(text) // CHARS_PER_TOKEN)
+    """Return about how many tokens a text has.
+
+    Right within a third for languages in Latin letters, and for Chinese, Japanese and Korean; high for other alphabets.
+    """
+    if text.isascii():
+        return -(-len(text) // CHARS_PER_TOKEN)
+    # Rarer characters make more tokens, and more bytes.
+    further = len(text.encode("utf-8", "surrogatepass")) - len(text)
+    return math.ceil(len(text) / CHARS_PER_TOKEN + further * TOKENS_PER_FURTHER_BYTE)
 
 
 def estimate_request(request: LLMRequest) -> int:

@@ -54,6 +54,10 @@ class LLMWrapper(LLMProvider):
         """Return the inner one's stream."""
         return self._inner.stream(request, options=options)
 
+    def deadline_of(self, options: CallOptions) -> float | None:
+        """Return the inner one's."""
+        return self._inner.deadline_of(options)
+
     async def count_tokens(self, request: LLMRequest) -> TokenCount:
         """Return the inner one's count."""
         return await self._inner.count_tokens(request)

@@ -85,11 +85,15 @@ class Statements:
         state = ", ".join(f"r.{name}" for name in ("agent_id", "status", "write_token", "digest", *STORED))
         key = "r.tenant_id = $1 AND r.session_id = $2"
         self.get = f"SELECT {_READ} FROM {table} r WHERE {key} AND r.expires_at > $3"
-        self.get_many = (
-            f"SELECT s.number, {_READ} FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY"
+        several = (
+            "SELECT s.number, {read} FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY"
             " AS s (tenant_id, session_id, number)"
             f" JOIN {table} r ON r.tenant_id = s.tenant_id AND r.session_id = s.session_id WHERE r.expires_at > $3"
         )
+        self.get_many = several.format(read=_READ)
+        version = "r.version, r.last_activity_at"
+        self.version = f"SELECT {version} FROM {table} r WHERE {key} AND r.expires_at > $3"
+        self.version_many = several.format(read=version)
         self.state = f"SELECT {state} FROM {table} r WHERE {key} AND r.expires_at > $3"
         # As a literal in seconds: a parameter of days would follow the daylight saving of the server's time zone.
         idle = f"interval '{policy.idle_ttl_seconds} seconds'"

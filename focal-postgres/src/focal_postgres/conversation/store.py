@@ -13,12 +13,12 @@ from focal_core.context import BackendContext
 from focal_core.conversation import lifecycle
 from focal_core.conversation.models import Channel, Session, SessionStatus
 from focal_core.conversation.store import SessionStore
-from focal_core.errors import OutcomeUnknownError, StoreUnavailableError
+from focal_core.errors import REFUSED_IN_DOUBT, OutcomeUnknownError, StoreUnavailableError
 from focal_core.gate import identifier, member
 from focal_core.paging import Page, check_limit, cursor_scope
 from focal_core.textcodec import encode_text
 from focal_postgres.conversation.statements import DOCUMENT, SessionRows, Statements, Write, channel_hash, columns
-from focal_postgres.database import REFUSED_IN_DOUBT, Database, Record, Repeated, refusal
+from focal_postgres.database import Database, Record, Repeated, refusal
 from focal_postgres.keyset import Key
 from focal_postgres.layout import aware
 from focal_postgres.store import PostgresStore
@@ -46,6 +46,9 @@ class PostgresSessionStore(PostgresStore, SessionStore):
         self._loads = Batcher[tuple[UUID, UUID], Record | None](
             self._fetch, what="get", patience=patience, writes=False, flights=2, max_waiting=waiting
         )
+        self._versions = Batcher[tuple[UUID, UUID], Record | None](
+            self._fetch_versions, what="version_of", patience=patience, writes=False, flights=2, max_waiting=waiting
+        )
         self._saves = Batcher[Write, _Written](
             self._write,
             what="save",
@@ -58,17 +61,24 @@ class PostgresSessionStore(PostgresStore, SessionStore):
             max_waiting=waiting,
         )
         self._load = self._loads.submit if options.batching else self._fetch_one
+        self._version = self._versions.submit if options.batching else self._fetch_version
         self._save = self._saves.submit if options.batching else self._write_one
 
     async def drain(self) -> None:
         """Refuse further calls, and return when those that share statements have been answered."""
         await self._loads.drain()
+        await self._versions.drain()
         await self._saves.drain()
 
     async def get(self, session_id: UUID, *, tenant_id: UUID | None = None, promote: bool = True) -> Session | None:
         tenant = await self._tenant(tenant_id, session_id, "get")
         record = await self._load((tenant, session_id))
         return None if record is None else _ROWS.load(record)
+
+    async def version_of(self, session_id: UUID, *, tenant_id: UUID | None = None) -> tuple[int, datetime] | None:
+        tenant = await self._tenant(tenant_id, session_id, "version_of")
+        record = await self._version((tenant, session_id))
+        return None if record is None else (record["version"], aware(record["last_activity_at"]))
 
     async def get_by_channel(
         self, tenant_id: UUID, channel: Channel, user_channel_id: str, *, agent_id: UUID | None = None
@@ -222,17 +232,24 @@ class PostgresSessionStore(PostgresStore, SessionStore):
         )
 
     async def _fetch(self, keys: Sequence[tuple[UUID, UUID]]) -> list[Record | None]:
-        if len(keys) == 1:
-            return [await self._fetch_one(keys[0])]
-        now = self.context.clock.now()
-        tenants, sessions = [key[0] for key in keys], [key[1] for key in keys]
-        found: list[Record | None] = [None] * len(keys)
-        for record in await self.database.fetch("get", self._sql.get_many, tenants, sessions, now):
-            found[record[0] - 1] = record
-        return found
+        return [await self._fetch_one(keys[0])] if len(keys) == 1 else await self._several("get", keys)
 
     async def _fetch_one(self, key: tuple[UUID, UUID]) -> Record | None:
         return await self.database.fetchrow("get", self._sql.get, *key, self.context.clock.now())
+
+    async def _fetch_versions(self, keys: Sequence[tuple[UUID, UUID]]) -> list[Record | None]:
+        return [await self._fetch_version(keys[0])] if len(keys) == 1 else await self._several("version_of", keys)
+
+    async def _fetch_version(self, key: tuple[UUID, UUID]) -> Record | None:
+        return await self.database.fetchrow("version_of", self._sql.version, *key, self.context.clock.now())
+
+    async def _several(self, method: str, keys: Sequence[tuple[UUID, UUID]]) -> list[Record | None]:
+        sql = self._sql.get_many if method == "get" else self._sql.version_many
+        tenants, sessions = [key[0] for key in keys], [key[1] for key in keys]
+        found: list[Record | None] = [None] * len(keys)
+        for record in await self.database.fetch(method, sql, tenants, sessions, self.context.clock.now()):
+            found[record[0] - 1] = record
+        return found
 
     async def _write(self, rows: Sequence[Write]) -> list[_Written]:
         if len(rows) == 1:

@@ -35,6 +35,9 @@ class PostgresFieldSchema(PostgresProfileTables):
             f"SELECT {DEFINITIONS.select()} FROM {DEFINITIONS.source(self.schema)}"
             " WHERE r.tenant_id = $1 AND r.agent_id = $2 AND r.name = $3"
         )
+        self._pii_text = (
+            f"SELECT DISTINCT r.name FROM {DEFINITIONS.source(self.schema)} WHERE r.tenant_id = $1 AND r.is_pii"
+        )
 
     async def get_field_definitions(
         self,
@@ -55,6 +58,10 @@ class PostgresFieldSchema(PostgresProfileTables):
             limit=limit,
             after=after,
         )
+
+    async def list_pii_fields(self, tenant_id: UUID) -> frozenset[str] | None:
+        rows = await self.database.fetch("list_pii_fields", self._pii_text, tenant_id)
+        return frozenset(row["name"] for row in rows)
 
     async def get_field_definition(
         self, tenant_id: UUID, agent_id: UUID, field_name: str

@@ -133,7 +133,7 @@ class Lister:
         found: list[Session] = []
         while True:
             args = (*given, skip, wanted - len(found), score, last, hot_milliseconds)
-            reply = await self._client.run(walk.method, LIST, [index.name(base)], args, writes=False)
+            reply = await self._client.run(walk.method, LIST, [index.name(base)], args, writes=False, finds_keys=True)
             for text in reply[4::2]:
                 row = frame.load(text, now)
                 if row is not None and (walk.keep is None or walk.keep(row)):

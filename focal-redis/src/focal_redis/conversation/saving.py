@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from datetime import datetime
 from typing import NamedTuple
 
 from focal_core.context import BackendContext
 from focal_core.conversation import lifecycle
 from focal_core.conversation.models import Session
-from focal_core.errors import OutcomeUnknownError, StoreUnavailableError
+from focal_core.errors import REFUSED_IN_DOUBT, OutcomeUnknownError, StoreUnavailableError
 from focal_core.inmemory.table import micros
 from focal_redis import frame
 from focal_redis.client import RedisClient
@@ -23,8 +24,7 @@ from focal_redis.keys import (
     scenario_index,
 )
 
-REFUSED_IN_DOUBT = "refused_in_doubt"
-"""Code of an unknown outcome that no repeat settles: the session has been changed by others since."""
+_NUMBERS = struct.Struct(">Q8q")
 _TRIES = 16
 """How often a forced save meets another writer before it gives up."""
 
@@ -165,11 +165,9 @@ class Saver:
         longest = policy.max_session_age_seconds * 1000 + max(0, (micros(head.created_at) - now) // 1000)
         channel = frame.channel_of(row)
         text = frame.framed(row, draft.document, head, channel)
-        args = (
-            text if self._hot_tier else frame.packed(text),
-            *(keys.id, keys.base, expected.to_bytes(8, "big")),
-            *(now, lives, hot, -now, expires, policy.idle_ttl_seconds * 1_000_000 - now, longest, int(force)),
-        )
+        oldest = policy.idle_ttl_seconds * 1_000_000 - now
+        numbers = _NUMBERS.pack(expected, now, lives, hot, -now, expires, oldest, longest, force)
+        args = (text if self._hot_tier else frame.packed(text), keys.id, keys.base, numbers)
         names = [keys.persist, keys.hot, keys.all, *(_indexes(row, channel, keys.base) if lives > 0 else ())]
         reply = await self._client.run("save", SAVE, names, args, writes=True)
         if reply == 1:

@@ -60,7 +60,7 @@ class RedisSessionStore(SessionStore):
         names = self._keys.session(await self._tenants.resolve(tenant_id, session_id, "get"), session_id)
         now, call = self.context.clock.now(), self.client.call
         text = None
-        if self._hot_tier and promote:
+        if promote and self._hot_tier:
             # Extending the hot copy is no write that could be in doubt: the read is what is asked for.
             text = await call("get", "GETEX", names.hot, "PX", self._hot_ms, key=names.hot)
             if text is None:
@@ -91,12 +91,7 @@ class RedisSessionStore(SessionStore):
         row = draft.row
         await self._tenants.register(row.tenant_id, row.session_id)
         head = await (self._saver.force(draft) if force else self._saver.save(session, draft))
-        row.set_stored(
-            version=head.version,
-            created_at=head.created_at,
-            last_activity_at=head.last_activity_at,
-            expires_at=head.expires_at,
-        )
+        frame.settle(row, head.version, head.created_at, head.last_activity_at, head.expires_at)
         lifecycle.acknowledge(session, row)
         return row
 
@@ -293,6 +288,8 @@ class RedisSessionStore(SessionStore):
             while looked == wanted and removed < limit:
                 wanted = min(limit - removed, _DUE_AT_ONCE)
                 args = (base, micros(self.context.clock.now()), wanted)
-                looked, gone = await self.client.run("cleanup_expired", CLEANUP, [base + b"all"], args, writes=True)
+                looked, gone = await self.client.run(
+                    "cleanup_expired", CLEANUP, [base + b"all"], args, writes=True, finds_keys=True
+                )
                 removed += gone
         return removed

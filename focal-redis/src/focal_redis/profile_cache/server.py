@@ -30,6 +30,7 @@ FENCE_LIFE = timedelta(seconds=30)
 """How long a writer that died keeps what it was writing out of the cache; longer than any write may take."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 """Seconds between tries to reach Redis again."""
+_TOLD_AT_ONCE = 100
 
 Mark = Literal["0", "1", "x"]
 """What a release leaves: nothing known, a profile that stands for itself, or no fence of anybody's."""
@@ -271,10 +272,17 @@ class CacheServer:
 
     async def _tell(self) -> None:
         """Fence what was written without Redis being told: when the fences expire, it is filled anew."""
-        for scope, marker in list(self._suspended.items()):
-            await self._put_fence("profile_cache", secrets.token_bytes(TOKEN), [scope])
-            if self._suspended.get(scope) is marker:
-                del self._suspended[scope]
+        pending = list(self._suspended.items())
+        for start in range(0, len(pending), _TOLD_AT_ONCE):
+            some = pending[start : start + _TOLD_AT_ONCE]
+            fences = (self._put_fence("profile_cache", secrets.token_bytes(TOKEN), [scope]) for scope, _ in some)
+            answers = await asyncio.gather(*fences, return_exceptions=True)
+            for (scope, marker), answer in zip(some, answers, strict=True):
+                if isinstance(answer, BaseException):
+                    raise answer
+                # Unless it was written again meanwhile.
+                if self._suspended.get(scope) is marker:
+                    del self._suspended[scope]
 
 
 def unknown_after_write(method: str) -> OutcomeUnknownError:

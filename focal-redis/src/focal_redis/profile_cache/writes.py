@@ -62,7 +62,10 @@ class CachedProfileWrites(CachedProfileRecords):
         return [keys.by_customer(tenant_id, profile.customer_id), *external, *accounts]
 
     async def erase_tenant(self, tenant_id: UUID) -> int:
-        """Remove every row of a tenant, what lies of its profiles in Redis included."""
+        """Remove every row of a tenant, what lies of its profiles in Redis included.
+
+        What a Redis that does not answer still holds is never read again, and ends with its time to live.
+        """
 
         async def erase() -> int:
             erased = await self.backend.erase_tenant(tenant_id)

@@ -3,7 +3,7 @@
 local found = {}
 for i = 1, #KEYS, 3 do
   found[#found + 1] = redis.call('GET', KEYS[i + 1])
-  -- What invalidates comes first: without memory to spare the server still deletes, and then refuses the rest.
+  -- A server without memory to spare refuses a script that begins with anything but a deletion.
   redis.call('DEL', KEYS[i], KEYS[i + 1])
   redis.call('SADD', KEYS[i + 2], ARGV[1])
   redis.call('PEXPIRE', KEYS[i + 2], ARGV[2])

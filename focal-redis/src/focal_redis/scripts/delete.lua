@@ -4,6 +4,6 @@ local now = tonumber(ARGV[3])
 local head = live(now, KEYS[1], KEYS[2])
 if not head then return 0 end
 call('DEL', KEYS[1], KEYS[2])
-call('ZREM', KEYS[3], ARGV[1])
+removed(KEYS[3], ARGV[1])
 leave(ARGV[2], ARGV[1], head, '')
 return 1

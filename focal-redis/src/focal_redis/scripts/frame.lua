@@ -20,6 +20,9 @@ local function id_text(bytes)
   return string.format(pattern, string.byte(bytes, 1, 16))
 end
 
+-- Behind the first write of a script, where nothing may fail any more: a key of another kind holds nothing of ours.
+local function removed(key, id) return redis.pcall('ZREM', key, id) end
+
 -- Takes a session out of the indexes its header names, those aside that another header names as well.
 local function leave(base, id, head, other)
   local function gone(from, to)
@@ -28,10 +31,10 @@ local function leave(base, id, head, other)
   end
   local agent, customer = gone(77, 92), gone(93, 109)
   local scenario, channel = gone(110, 126), gone(127, 158)
-  if agent then call('ZREM', base .. 'index:agent:' .. id_text(agent), id) end
-  if customer then call('ZREM', base .. 'index:customer:' .. id_text(sub(customer, 2)), id) end
-  if scenario then call('ZREM', base .. 'index:scenario:' .. id_text(sub(scenario, 2)), id) end
+  if agent then removed(base .. 'index:agent:' .. id_text(agent), id) end
+  if customer then removed(base .. 'index:customer:' .. id_text(sub(customer, 2)), id) end
+  if scenario then removed(base .. 'index:scenario:' .. id_text(sub(scenario, 2)), id) end
   if channel then
-    call('ZREM', base .. 'index:channel:' .. string.format(string.rep('%02x', 32), string.byte(channel, 1, 32)), id)
+    removed(base .. 'index:channel:' .. string.format(string.rep('%02x', 32), string.byte(channel, 1, 32)), id)
   end
 end

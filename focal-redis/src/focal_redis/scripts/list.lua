@@ -40,7 +40,8 @@ while left > 0 and looked < MEMBERS and bytes < BYTES and not is_end do
           skip = skip - 1
         else
           local frame = call('GET', key)
-          if ARGV[12] ~= '0' then call('SET', base .. 'hot:' .. id, frame, 'PX', ARGV[12]) end
+          local hot = base .. 'hot:' .. id
+          if ARGV[12] ~= '0' and call('PEXPIRE', hot, ARGV[12]) == 0 then call('SET', hot, frame, 'PX', ARGV[12]) end
           found[#found + 1], found[#found + 2] = id, frame
           left, bytes = left - 1, bytes + #frame
         end
@@ -48,7 +49,7 @@ while left > 0 and looked < MEMBERS and bytes < BYTES and not is_end do
     end
   end
 end
-if #dead > 0 then call('ZREM', index, unpack(dead)) end
+if #dead > 0 then redis.pcall('ZREM', index, unpack(dead)) end
 if not is_end then found[1], found[2] = score, last end
 found[3] = skip
 return found

@@ -88,14 +88,21 @@ def _requirement_of(item: pytest.Item) -> str | None:
     return None if found is None else str(found.id)
 
 
+def _names_of(item: pytest.Item) -> set[str]:
+    """Return what a mutant may call a test: its requirement, or one case of it, such as ``FAULT-STREAM[closed]``."""
+    found = _requirement_of(item)
+    return set() if found is None else {found, f"{found}[{item.name.partition('[')[2]}"}
+
+
 def _run_named(session: pytest.Session) -> list[str]:
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if module.name.rsplit(".", 1)[-1] not in ("engine", "operators", "sql"):
             importlib.import_module(module.name)
     by_requirement: dict[str, list[pytest.Item]] = {}
     for item in session.items:
-        if (found := _requirement_of(item)) is not None:
+        for found in _names_of(item):
             by_requirement.setdefault(found, []).append(item)
+    checked = {found for item in session.items if (found := _requirement_of(item)) is not None}
 
     def job(mutant: Mutant) -> Callable[[], tuple[str, ...]]:
         def run() -> tuple[str, ...]:
@@ -120,11 +127,11 @@ def _run_named(session: pytest.Session) -> list[str]:
         for wanted in one.kills
         if wanted not in verdict.failed
     ]
-    covered = {wanted for one in ours for wanted in one.kills}
-    problems += [f"{wanted} has no mutant" for wanted in sorted(set(by_requirement) - covered)]
+    covered = {wanted.partition("[")[0] for one in ours for wanted in one.kills}
+    problems += [f"{wanted} has no mutant" for wanted in sorted(checked - covered)]
     killed = len(ours) - len({problem.split(" ")[0] for problem in problems if "is not noticed" in problem})
     print(f"\nnamed mutants: {killed} of {len(ours)} killed by the requirements they name; ", end="")
-    print(f"requirements with a mutant: {len(covered & set(by_requirement))} of {len(by_requirement)}")
+    print(f"requirements with a mutant: {len(covered & checked)} of {len(checked)}")
     _write_report(session, "named", verdicts)
     return problems
 
@@ -206,8 +213,7 @@ def _fails(wanted: str, items: Sequence[pytest.Item]) -> bool:
         RuntimeError: a test could not be set up, so that its failure would prove nothing.
     """
     for index, item in enumerate(items):
-        found = _requirement_of(item)
-        if wanted in (found, f"{found}[{item.name.partition('[')[2]}"):
+        if wanted in _names_of(item):
             for report in runtestprotocol(item, log=False, nextitem=items[index - 1]):
                 if report.failed and report.when == "setup":
                     raise RuntimeError(f"{item.nodeid} cannot be set up:\n{report.longreprtext}")
@@ -250,12 +256,12 @@ def _failing(items: Sequence[pytest.Item], until: set[str] | None) -> tuple[str,
     """Run items until one failed (``until`` None), or until each of the named requirements did."""
     failed: dict[str, None] = {}
     for index, item in enumerate(items):
-        wanted = _requirement_of(item)
-        if until is not None and wanted in failed:
+        wanted = {_requirement_of(item) or item.nodeid} if until is None else (_names_of(item) & until) - set(failed)
+        if not wanted:
             continue
         following = items[index + 1] if index + 1 < len(items) else None
         if any(report.failed for report in runtestprotocol(item, log=False, nextitem=following)):
-            failed[wanted or item.nodeid] = None
+            failed.update(dict.fromkeys(wanted))
             if until is None or until <= set(failed):
                 break
     return tuple(failed)

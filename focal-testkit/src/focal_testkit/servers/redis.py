@@ -110,12 +110,12 @@ class RedisServer:
         return total
 
     def check(self) -> None:
-        """Learn the version, and raise unless it is Redis 6.0 or later, or what serves its commands."""
+        """Learn the version, and raise unless it is Redis 6.2 or later, or what serves its commands."""
         with self.client() as client:
             facts = ask(client, "INFO", "server")
         self.version = str(facts.get("valkey_version") or facts["redis_version"])
-        if int(str(facts["redis_version"]).split(".")[0]) < 6:
-            raise ServerMissing(f"the server is Redis {self.version}; needs 6.0 or later")
+        if tuple(int(part) for part in str(facts["redis_version"]).split(".")[:2]) < (6, 2):
+            raise ServerMissing(f"the server is Redis {self.version}; needs 6.2 or later")
 
     def close(self) -> None:
         """Give the server up; what was started for the tests ends."""

@@ -18,19 +18,19 @@ MUTANTS = [
         *("lost_update", "sessions", "A save overwrites whatever is stored.", ("SESSIONS-011", "SESSIONS-013")),
         of=_SAVE,
         old=r"if \(is_live and sub\(stored, 5, 12\)",
-        new=r"if is_live and ARGV[4] == string.rep('\\0', 8) and (sub(stored, 5, 12)",
+        new=r"if is_live and expected == string.rep('\\0', 8) and (sub(stored, 5, 12)",
     ),
     SqlMutant(
         *("first_save_overwrites", "sessions", "A first save overwrites what is stored.", ("SESSIONS-012",)),
         of=_SAVE,
-        old=r"~= ARGV\[4\] then",
-        new=r"~= ARGV[4] and ARGV[4] ~= string.rep('\\0', 8) then",
+        old=r"~= expected then",
+        new=r"~= expected and expected ~= string.rep('\\0', 8) then",
     ),
     SqlMutant(
         *("gone_comes_back", "sessions", "A session that is not there is saved on.", ("SESSIONS-043",)),
         of=_SAVE,
-        old=r"~= ARGV\[4\] then",
-        new="~= ARGV[4] and is_live then",
+        old=r"~= expected then",
+        new="~= expected and is_live then",
     ),
     SqlMutant(
         *("beginning_changes", "sessions", "A save may say another created_at or agent.", ("SESSIONS-004",)),
@@ -47,7 +47,7 @@ MUTANTS = [
     SqlMutant(
         *("force_is_ignored", "sessions", "A closed session cannot be opened by force.", ("SESSIONS-005",)),
         of=_SAVE,
-        old=r"and ARGV\[12\] == '0'",
+        old=r"and forced == 0",
         new="",
     ),
     SqlMutant(
@@ -65,20 +65,20 @@ MUTANTS = [
     SqlMutant(
         *("oldest_first", "sessions", "Indexes run from the oldest session on.", ("SESSIONS-030", "SESSIONS-033")),
         of=_SAVE,
-        old=r"call\('ZADD', KEYS\[n\], ARGV\[8\], id\)",
-        new="call('ZADD', KEYS[n], -tonumber(ARGV[8]), id)",
+        old=r"call\('ZADD', KEYS\[n\], score, id\)",
+        new="call('ZADD', KEYS[n], -score, id)",
     ),
     SqlMutant(
         *("order_of_creation", "sessions", "A later save leaves its place in the lists.", ("SESSIONS-033",)),
         of=_SAVE,
-        old=r"call\('ZADD', KEYS\[n\], ARGV\[8\], id\)",
-        new="call('ZADD', KEYS[n], 'NX', ARGV[8], id)",
+        old=r"call\('ZADD', KEYS\[n\], score, id\)",
+        new="call('ZADD', KEYS[n], 'NX', score, id)",
     ),
     SqlMutant(
         *("index_is_cut_short", "sessions", "A new entry drives the others out of an index.", ("SESSIONS-030",)),
         of=_SAVE,
-        old=r"KEYS\[n\], ARGV\[10\], '\+inf'\)",
-        new="KEYS[n], '(' .. ARGV[8], '+inf')",
+        old=r"KEYS\[n\], oldest, '\+inf'\)",
+        new="KEYS[n], '(' .. string.format('%.17g', score), '+inf')",
     ),
     SqlMutant(
         *("no_end_is_noted", "sessions", "Nobody learns when a session ends.", ("SESSIONS-045",)),
@@ -101,7 +101,7 @@ MUTANTS = [
     SqlMutant(
         *("deleted_is_cleaned_up", "sessions", "delete leaves the note of the end.", ("SESSIONS-026",)),
         of=_DELETE,
-        old=r"call\('ZREM', KEYS\[3\], ARGV\[1\]\)",
+        old=r"removed\(KEYS\[3\], ARGV\[1\]\)",
         new="call('ZADD', KEYS[3], 0, ARGV[1])",
     ),
     SqlMutant(
@@ -161,14 +161,14 @@ MUTANTS = [
     SqlMutant(
         *("channel_does_not_promote", "sessions", "Finding by channel leaves a session cold.", ("SESSIONS-052",)),
         of=_LIST,
-        old=r"if ARGV\[12\] ~= '0' then",
-        new="if false then",
+        old=r"if ARGV\[12\] ~= '0' and",
+        new="if false and",
     ),
     SqlMutant(
         *("lists_promote", "sessions", "A session that is listed becomes hot.", ("SESSIONS-054",)),
         of=_LIST,
-        old=r"if ARGV\[12\] ~= '0' then .*? end",
-        new="call('SET', base .. 'hot:' .. id, frame, 'PX', 60000)",
+        old=r"if ARGV\[12\] ~= '0' and call\('PEXPIRE', hot, ARGV\[12\]\) == 0 then (.*?) end",
+        new="call('SET', hot, frame, 'PX', 60000)",
     ),
     SqlMutant(
         *("cleanup_one_more", "sessions", "A cleanup removes one session more than its limit.", ("SESSIONS-045",)),

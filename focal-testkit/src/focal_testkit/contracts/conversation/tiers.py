@@ -253,9 +253,8 @@ class TierContract(ContractBase):
         """
         one = placed()
         await store.save(one)
-        for _ in range(2):
-            clock.advance(seconds=HOT - 1)
-            assert await store.promote_to_hot(one.session_id, tenant_id=OURS) is True
+        clock.advance(seconds=HOT - 1)
+        assert await store.promote_to_hot(one.session_id, tenant_id=OURS) is True
         clock.advance(seconds=HOT - 1)
         assert await _tier(store, one) is Tier.HOT
 

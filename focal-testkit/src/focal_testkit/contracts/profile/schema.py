@@ -212,3 +212,21 @@ class SchemaContract(ContractBase):
             "value 8": None,
             "value 6": START + timedelta(days=50_000),
         }
+
+    @requirement("PROFILES-198", since="1.1")
+    async def test_list_pii_fields(self, store: ProfileStore) -> None:
+        """The fields that any agent of the tenant defines as personal are listed, whether enabled or not.
+
+        If this fails: a copy of a profile holds personal data in plain text that its keeper was not told of.
+        """
+        if await store.list_pii_fields(OURS) is None:
+            pytest.skip("n/a: this store cannot tell, so that its profiles are taken for personal")
+        await store.save_field_definition(definition(0, "city"))
+        await store.save_field_definition(definition(1, "phone", is_pii=True))
+        await store.save_field_definition(definition(2, "city", agent_id=OTHER_AGENT, is_pii=True, enabled=False))
+        await store.save_field_definition(definition(3, "ssn", THEIRS, is_pii=True))
+
+        assert await store.list_pii_fields(OURS) == frozenset({"city", "phone"})
+        await store.save_field_definition(definition(1, "phone"))
+        await store.delete_field_definition(OURS, OTHER_AGENT, "city")
+        assert await store.list_pii_fields(OURS) == frozenset()

@@ -105,3 +105,12 @@ class RetentionOverrulesExpiry(InMemoryProfileStore):
     async def update_field(self, tenant_id: UUID, profile_id: UUID, field: ProfileField, **options: Any) -> UUID:
         bare = field.model_copy(update={"expires_at": None})
         return await super().update_field(tenant_id, profile_id, bare, **options)
+
+
+@mutant("PROFILES-198")
+class DisabledIsNotPersonal(InMemoryProfileStore):
+    """A field whose definition is disabled is not personal."""
+
+    async def list_pii_fields(self, tenant_id: UUID) -> frozenset[str] | None:
+        rows = self._definitions.rows(tenant_id)
+        return frozenset(row.name for row in rows if row.is_pii and row.enabled)

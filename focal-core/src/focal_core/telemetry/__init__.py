@@ -1,0 +1,1 @@
+"""Telemetry: OpenTelemetry spans and metrics of what focal does."""
