@@ -16,7 +16,7 @@ nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 PACKAGES = ["focal-core", "focal-testkit", "focal-postgres", "focal-redis", "focal-providers"]
-EXTRAS = {"focal-postgres": "[embedded]", "focal-redis": "[embedded]"}
+EXTRAS = {"focal-postgres": "[embedded]", "focal-redis": "[embedded,hiredis]"}
 """Package -> the extras that development needs."""
 SOURCES = [f"{package}/src" for package in PACKAGES]
 PYTHONS = ["3.11", "3.12", "3.13"]

@@ -16,12 +16,12 @@ from pydantic_core import PydanticCustomError
 from focal_core.base import FocalModel, TenantScoped, TolerantEnum, validated_copy
 from focal_core.context import BackendContext, Isolation, Limits
 from focal_core.errors import InvalidDataError, TenantRequiredError
-from focal_core.values import canonical_json, check_identifier, thaw_json
+from focal_core.values import Float32Vector, canonical_json, check_identifier, thaw_json
 
 M = TypeVar("M", bound=FocalModel)
 S = TypeVar("S", bound=TenantScoped)
 _CLOCK_FIELDS = {"created_at", "updated_at", "recorded_at", "row_version", "deleted_at"}
-_UNSIZED = frozenset({bool, int, float, UUID, datetime, type(None)})
+_UNSIZED = frozenset({bool, int, float, UUID, datetime, type(None), Float32Vector})
 E = TypeVar("E", bound=TolerantEnum)
 
 
@@ -70,7 +70,7 @@ def _check_sizes(model: FocalModel, limits: Limits, path: str) -> None:
         kind = type(value)
         if kind in _UNSIZED:
             continue
-        if kind is str:
+        if isinstance(value, str):
             if len(value) > limits.text_chars:
                 raise InvalidDataError(f"{path}.{name} exceeds {limits.text_chars} characters", code="text_too_long")
         elif kind is list or kind is tuple:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from time import perf_counter
 from typing import Any, Literal
 
 from focal_core.base import FocalModel
+from focal_core.errors import FocalError
 
 
 class CheckResult(FocalModel):
@@ -40,6 +42,24 @@ class HealthReport(FocalModel):
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""
         return self.model_dump(mode="json")
+
+
+async def examined(backend: str, look: Callable[[], Awaitable[dict[str, CheckResult]]]) -> HealthReport:
+    """Return the report of a server from what a look at it finds; ``down`` without an answer.
+
+    Args:
+        backend: name of the backend.
+        look: returns what was seen, ``connection`` among it, or raises an error of focal's.
+    """
+    started = perf_counter()
+    try:
+        checks = await look()
+    except FocalError as error:
+        checks = {"connection": CheckResult(ok=False, detail=str(error))}
+    status: Literal["ok", "degraded", "down"] = "ok" if all(check.ok for check in checks.values()) else "degraded"
+    if not checks["connection"].ok:
+        status = "down"
+    return HealthReport(status=status, checks=checks, latency_ms=(perf_counter() - started) * 1000, backend=backend)
 
 
 def combined(

@@ -19,6 +19,8 @@ _ESCAPED = re.compile("\ue0f0(.{0,4})", re.DOTALL)
 
 def encode_text(text: str) -> str:
     """Return text that UTF-8 and every backend can hold; ``decode_text`` gives the original back."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _UNSTORABLE.sub(lambda found: f"{_INTRODUCER}{ord(found[0]):04x}", text)
 
 

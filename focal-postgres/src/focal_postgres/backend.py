@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel
 
 from focal_core.context import BackendContext
-from focal_core.errors import ConfigurationError, FocalError
-from focal_core.health import CheckResult, HealthReport
+from focal_core.errors import ConfigurationError
+from focal_core.health import CheckResult, HealthReport, examined
 from focal_core.imports import resolve
 from focal_core.plugins.backend import CONTRACT, Backend
 from focal_postgres.settings import PostgresOptions
@@ -92,22 +91,22 @@ class PostgresBackend(Backend):
             self._stores[name] = resolve(self.ports[name])(self._database, self.context)
         return self._stores[name]
 
+    async def embedding_spaces(self) -> set[tuple[str, int]]:
+        """Return the (model, dims) pairs of the vectors that are stored, as far as a look at some of them tells."""
+        if self._database is None:
+            raise ConfigurationError("backend 'postgres' is not open", hint="await open() first")
+        return await self._database.spaces.in_use()
+
     async def health(self) -> HealthReport:
         """Return what was seen of server, schema, pgvector, durability and indexes; ``down`` without an answer."""
-        started = perf_counter()
-        try:
-            if self._database is None:
-                raise ConfigurationError("the backend is not open")
-            from focal_postgres.health import look
+        return await examined(self.name, self._look)
 
-            checks = await look(self._database, self._server)
-        except FocalError as error:
-            checks = {"connection": CheckResult(ok=False, detail=str(error))}
-        latency = (perf_counter() - started) * 1000
-        if not checks["connection"].ok:
-            return HealthReport(status="down", checks=checks, latency_ms=latency, backend=self.name)
-        status = "ok" if all(check.ok for check in checks.values()) else "degraded"
-        return HealthReport(status=cast("Any", status), checks=checks, latency_ms=latency, backend=self.name)
+    async def _look(self) -> dict[str, CheckResult]:
+        if self._database is None:
+            raise ConfigurationError("the backend is not open")
+        from focal_postgres.health import look
+
+        return await look(self._database, self._server)
 
     async def close(self) -> None:
         """Drain and close the pool, and leave the embedded server; the last process to leave stops it."""

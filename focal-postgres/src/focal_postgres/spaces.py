@@ -138,6 +138,15 @@ class Spaces:
         await self._read(refresh)
         return dict(self._ids)
 
+    async def in_use(self) -> set[Space]:
+        """Return the spaces that hold vectors, as far as the first thousand of each kind tell."""
+        schema = self._database.schema
+        some = " UNION ALL ".join(f"(SELECT space_id FROM {schema}.{table} LIMIT 1000)" for table in VECTOR_TABLES)
+        rows = await self._database.fetch(
+            "spaces", f"SELECT model, dims FROM {schema}.embedding_spaces WHERE id IN ({some})"
+        )
+        return {(row["model"], row["dims"]) for row in rows}
+
     async def indexes(self, *, refresh: bool = False) -> Mapping[str, KnownIndex]:
         """Return name -> index of the valid vector indexes; none where pgvector is too old to search through one."""
         await self._read(refresh)

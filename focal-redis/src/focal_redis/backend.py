@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel
 
 from focal_core.context import BackendContext
-from focal_core.errors import ConfigurationError, FocalError
-from focal_core.health import CheckResult, HealthReport
+from focal_core.errors import ConfigurationError
+from focal_core.health import CheckResult, HealthReport, examined
 from focal_core.plugins.backend import CONTRACT, Backend
 from focal_redis.settings import RedisOptions
 
@@ -120,16 +119,7 @@ class RedisBackend(Backend):
 
     async def health(self) -> HealthReport:
         """Return what was seen of the servers; ``down`` without an answer."""
-        started = perf_counter()
-        try:
-            checks = await self._look()
-        except FocalError as error:
-            checks = {"connection": CheckResult(ok=False, detail=str(error))}
-        latency = (perf_counter() - started) * 1000
-        if not checks["connection"].ok:
-            return HealthReport(status="down", checks=checks, latency_ms=latency, backend=self.name)
-        status = "ok" if all(check.ok for check in checks.values()) else "degraded"
-        return HealthReport(status=cast("Any", status), checks=checks, latency_ms=latency, backend=self.name)
+        return await examined(self.name, self._look)
 
     async def _look(self) -> dict[str, CheckResult]:
         from focal_redis.health import look

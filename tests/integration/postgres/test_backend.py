@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from uuid import UUID
 
 import pytest
 
 from focal_core import Focal
-from focal_core.errors import FocalError, SchemaOutdatedError, StoreUnavailableError
+from focal_core.errors import FocalError, SchemaOutdatedError, SettingsError, StoreUnavailableError
+from focal_core.memory.models import Episode
 from focal_testkit.contracts.backend import BackendContract
 from focal_testkit.servers.postgres import PostgresServer, connected, run
 
@@ -72,6 +74,23 @@ async def test_automatic_migration_builds_the_schema(postgres_server: PostgresSe
         report = await focal.health()
 
     assert report.checks["main.schema"].ok
+
+
+@pytest.mark.asyncio
+async def test_embeddings_of_another_length_are_refused_when_opened(postgres_database: str) -> None:
+    """A model whose stored vectors have another length than the provider's is told before anything is searched."""
+    episode = Episode(
+        tenant_id=UUID(int=1), group_id="g", content="c", embedding=[1.0] * 8, embedding_model="focal-hashing-1"
+    )
+    async with Focal.open(settings(postgres_database)) as focal:
+        assert await focal.backends["main"].embedding_spaces() == set()
+        await focal.memory.add_episode(episode)
+        assert await focal.backends["main"].embedding_spaces() == {("focal-hashing-1", 8)}
+
+    with pytest.raises(SettingsError) as caught:
+        await Focal.open(settings(postgres_database) | {"providers": {"embedding": "hashing"}})
+
+    assert caught.value.code == "embedding_dimensions_mismatch"
 
 
 @pytest.mark.parametrize(

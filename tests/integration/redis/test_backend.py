@@ -55,7 +55,7 @@ async def test_connection_errors_name_cause_and_remedy(
     """Whatever is wrong with the address, the message says what, the hint how to mend it, neither the password."""
     url = broken(redis_server.url)
 
-    error = await opening(url, connect_timeout=2)
+    error = await opening(url)
 
     assert isinstance(error, StoreUnavailableError)
     assert error.code == code

@@ -22,6 +22,8 @@ COMMANDS: Mapping[str, str] = {
     "config": "focal_core.cli.config",
     "replay": "focal_core.cli.replay",
     "demo": "focal_core.cli.demo",
+    "ask": "focal_core.cli.ask",
+    "embed": "focal_core.cli.embed",
 }
 """Command -> the module whose ``register(app)`` adds it."""
 

@@ -40,6 +40,7 @@ def replay_command(
     min_score: Annotated[
         float, typer.Option(min=-1.0, max=1.0, help="Cosine from which rules match and episodes are recalled.")
     ] = ReplayOptions.min_score,
+    llm: Annotated[bool, typer.Option("--llm", help="Let the configured model answer, and not the log.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first problem.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
@@ -47,7 +48,7 @@ def replay_command(
 
     May be repeated and interrupted: turns that are stored are skipped. Exit code 1 when there were problems.
     """
-    options = ReplayOptions(concurrency=concurrency, strict=strict, min_score=min_score)
+    options = ReplayOptions(concurrency=concurrency, strict=strict, min_score=min_score, llm=llm)
     definition = read_agent_file(agent, tenant)
     log = ConversationFile(conversations)
     messages = Console(stderr=True)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from focal_core.app import Focal
-from focal_core.demo.report import ReplayReport
+from focal_core.demo.report import ReplayReport, spent
 from focal_core.plugins.backend import STORE_PORTS
 
 PROBLEMS_SHOWN = 20
@@ -90,6 +90,10 @@ def _counts(report: ReplayReport) -> RenderableType:
     }
     for name, count in rows.items():
         table.add_row(name, f"{count:,}")
+    if report.usage is not None:
+        for name, count in spent(report.usage).items():
+            table.add_row(f"model: {name.replace('_', ' ')}", f"{count:,}")
+        table.add_row("model: cost in USD", "unknown" if report.cost is None else f"{report.cost:.4f}")
     table.add_row("seconds", f"{report.seconds:.2f}")
     table.add_row("turns per second", f"{report.turns_per_second:,.0f}")
     return table

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from focal_core.app import Focal
 from focal_core.demo.agent_file import AgentDefinition, stable_id, suggest
+from focal_core.demo.answer import Answers
 from focal_core.demo.conversations import Conversation, Line
 from focal_core.demo.exchange import Exchange, Place, Stores
 from focal_core.demo.load import load_agent
@@ -34,6 +35,7 @@ class ReplayOptions:
             the embedding model.
         rule_limit: rules matched in one scope at most.
         memory_limit: episodes recalled for one turn at most.
+        llm: the configured model answers the customers, and not the log.
     """
 
     concurrency: int = 16
@@ -41,6 +43,7 @@ class ReplayOptions:
     min_score: float = 0.3
     rule_limit: int = 5
     memory_limit: int = 3
+    llm: bool = False
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:
@@ -73,7 +76,7 @@ async def replay(
     conversation keep their order. Lines are taken from the iterable as workers become free.
 
     Args:
-        focal: open, with all five stores and an embedding provider.
+        focal: open, with all five stores and an embedding provider; with ``options.llm`` a language model too.
         agent: from ``read_agent_file``.
         lines: such as a ``ConversationFile``.
         options: the defaults when None.
@@ -81,8 +84,8 @@ async def replay(
 
     Raises:
         InvalidDataError, ConflictError: with ``strict``, the first problem.
-        FocalError: something that concerns more than one conversation, such as an outage. What is stored stays; the
-            same replay again goes on from there.
+        FocalError: something that concerns more than one conversation, such as an outage or a refused key. What is
+            stored stays; the same replay again goes on from there.
     """
     runner = _Replay(focal, agent, options or ReplayOptions(), observe)
     start = perf_counter()
@@ -128,6 +131,7 @@ class _Replay:
             min_score=options.min_score,
             rule_limit=options.rule_limit,
             memory_limit=options.memory_limit,
+            answers=Answers(agent, meter.wrap("llm", focal.llm), self.stores, self.report) if options.llm else None,
         )
 
     async def run(self, lines: Iterable[Line]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from decimal import Decimal
 from time import perf_counter
 from typing import Any
 
 from focal_core.errors import FocalError
+from focal_core.usage import TokenUsage
 
 MAX_PROBLEMS = 1000
 """Problems kept with their text; further ones are counted only."""
@@ -96,6 +98,8 @@ class ReplayReport:
         errors: problems, also those beyond ``MAX_PROBLEMS``.
         seconds: wall-clock time, loading of the agent included.
         collected, missing: per scenario, how many conversations gave each field, and how many left a required one open.
+        usage: tokens of the model that answered; None where the log did.
+        cost: what they cost in USD; None where a price is not known.
         problems: the first ones.
         meter: operations and time per store.
     """
@@ -111,6 +115,8 @@ class ReplayReport:
     seconds: float = 0.0
     collected: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     missing: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    usage: TokenUsage | None = None
+    cost: Decimal | None = None
     problems: list[Problem] = field(default_factory=list)
     meter: Meter = field(default_factory=Meter)
 
@@ -118,6 +124,14 @@ class ReplayReport:
     def turns_per_second(self) -> float:
         """New turns per second of wall-clock time."""
         return self.turns / self.seconds if self.seconds else 0.0
+
+    def add_answer(self, usage: TokenUsage, cost: Decimal | None) -> None:
+        """Count what an answer cost; where one is of unknown cost, so is the sum."""
+        if self.usage is None:
+            self.usage, self.cost = usage, cost
+        else:
+            self.usage += usage
+            self.cost = None if self.cost is None or cost is None else self.cost + cost
 
     def add_problem(self, line: int, error: FocalError) -> None:
         """Count a problem, and keep it while there are few."""
@@ -146,7 +160,21 @@ class ReplayReport:
                 name: {"operations": cost.operations, "seconds": round(cost.seconds, 3)}
                 for name, cost in self.meter.totals().items()
             },
+            **({} if self.usage is None else {"llm": {**spent(self.usage), "cost_usd": _text(self.cost)}}),
             "problems": [
                 {"line": one.line, "code": one.error.code, "message": str(one.error)} for one in self.problems
             ],
         }
+
+
+def spent(usage: TokenUsage) -> dict[str, int]:
+    """Return the tokens of a usage as plain data."""
+    return {
+        "requests": usage.requests,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+    }
+
+
+def _text(cost: Decimal | None) -> str | None:
+    return None if cost is None else str(cost)

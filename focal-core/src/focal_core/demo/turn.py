@@ -1,7 +1,7 @@
 """One turn of a conversation log through every store (ARCHITECTURE, section 6).
 
 Find or create the profile, take the session, embed the message, search memory and rules in scope, fill profile fields,
-answer from the log, append the audit turn, add the episode, save the session.
+answer from the log or by the configured model, append the audit turn, add the episode, save the session.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from focal_core.clock import Clock
 from focal_core.config.models import Rule, Scope
 from focal_core.conversation.models import Session, StepVisit, TransitionReason
 from focal_core.demo.agent_file import AgentDefinition, stable_id
+from focal_core.demo.answer import Answers
 from focal_core.demo.customer import Customers
 from focal_core.demo.exchange import Exchange, Place, Stores
 from focal_core.demo.report import ReplayReport
 from focal_core.memory import groups
 from focal_core.memory.models import Episode, EpisodeSource
 from focal_core.profile.models import CustomerProfile
+from focal_core.providers.models import LLMResponse
 
 
 class Turns:
@@ -34,6 +36,7 @@ class Turns:
         min_score: cosine from which a rule matches and an episode is recalled.
         rule_limit: rules matched in one scope at most.
         memory_limit: episodes recalled at most.
+        answers: answers in place of the log; None = the log's answers.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Turns:
         min_score: float,
         rule_limit: int,
         memory_limit: int,
+        answers: Answers | None = None,
     ) -> None:
         self.agent = agent.agent
         self.stores = stores
@@ -55,6 +59,7 @@ class Turns:
         self.min_score = min_score
         self.rule_limit = rule_limit
         self.memory_limit = memory_limit
+        self.answers = answers
         self.scenarios = {scenario.name: scenario for scenario in agent.scenarios}
         self.rule_scopes = {(rule.scope, rule.scope_id) for rule in agent.rules if rule.enabled}
         self.variables = {one.name: one.default_value for one in agent.variables if one.default_value is not None}
@@ -103,7 +108,10 @@ class Turns:
             )
             exchange.missing = [requirement.field_name for requirement in unmet]
         if known is None:
-            known = self.record(exchange, at, rules, recalled, collected)
+            answer = None
+            if self.answers is not None and turn.user:
+                answer = await self.answers.answer(exchange, rules, recalled)
+            known = self.record(exchange, at, rules, recalled, collected, answer)
             await self.stores.audit.save_turn(known)
             self.report.turns += 1
             self.report.episodes += 1
@@ -158,8 +166,9 @@ class Turns:
         rules: list[tuple[Rule, float]],
         recalled: list[tuple[Episode, float]],
         collected: list[str],
+        answer: LLMResponse | None,
     ) -> TurnRecord:
-        """Return the audit record of a turn."""
+        """Return the audit record of a turn; what was said is the log's where no model answered."""
         turn, place = exchange.turn, exchange.place
         state = None
         if place.scenario is not None:
@@ -171,17 +180,19 @@ class Turns:
             session_id=exchange.session_id,
             turn_number=exchange.number,
             user_message=turn.user,
-            assistant_response=turn.assistant,
+            assistant_response=turn.assistant if answer is None else answer.text,
             context_extracted={one.name: one.value for one in turn.fields} if turn.fields else None,
             rules_matched=tuple(rule.id for rule, _ in rules),
             scenario_state=state,
             tools_executed=tuple(ToolCall(tool_id=one.tool, **one.model_dump(exclude={"tool"})) for one in turn.tools),
-            latency_ms=turn.latency_ms,
+            latency_ms=turn.latency_ms if answer is None else answer.latency_ms,
+            token_usage=None if answer is None else answer.usage,
             extra={
                 "rule_scores": {str(rule.id): round(score, 4) for rule, score in rules},
                 "recalled": [{"episode_id": str(episode.id), "score": round(score, 4)} for episode, score in recalled],
                 "collected": collected,
                 "missing": exchange.missing,
+                **({} if answer is None else {"model": answer.model, "finish_reason": answer.finish_reason}),
             },
             created_at=at,
         )

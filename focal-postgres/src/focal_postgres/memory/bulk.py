@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from focal_core.memory.models import Episode
 from focal_core.memory.rules import refuse_unless_repeat
 from focal_core.memory.store.episodes import EpisodeStore
 from focal_postgres.database import Connection
+from focal_postgres.layout import Column
 from focal_postgres.memory.tables import EPISODES, MemoryTables
 from focal_postgres.memory.text import text_columns
 
@@ -38,31 +39,62 @@ _UUID_OID, _ONE_DIMENSION = 2950, 1
 _NO_POSITIONS = "\0\0\0"
 """Ends a lexeme of a tsvector: the zero of a C string, and a count of two bytes."""
 
-Key = tuple[UUID, UUID]
-"""(tenant, id)."""
+class _Batch:
+    """Rows in the form that COPY takes, but for their vectors, which are packed when they are sent.
+
+    Bytes and lists of them: the collector would walk models that are kept, and every component of their vectors.
+
+    Attributes:
+        numbers: key -> position, here and in the lists; of repeats the first one's.
+        episodes: what the rows were made of.
+        parents: rows of the parent table.
+        heads: rows of the side table up to the components; empty where there is no vector.
+        vectors: the components, or None.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: dict[bytes, int] = {}
+        self.episodes: list[Episode] = []
+        self.parents: list[bytes] = []
+        self.heads: list[bytes] = []
+        self.vectors: list[Sequence[float] | None] = []
+
+    def add(self, episode: Episode, row: Episode, space_id: int | None) -> None:
+        """Append a row that was made of an episode."""
+        self.episodes.append(episode)
+        self.parents.append(_parent(row, space_id))
+        self.heads.append(b"" if space_id is None else _side(row, space_id))
+        self.vectors.append(row.embedding)
+
+    def sides(self, chosen: Iterable[int]) -> Iterator[tuple[bytes, ...]]:
+        """Yield rows of the side table in parts."""
+        for number in chosen:
+            if (vector := self.vectors[number]) is not None:
+                # A slice is a plain tuple, which is handed on as it is; a subclass would be copied item by item.
+                yield self.heads[number], _components(len(vector)).pack(*vector[:])
 
 
 class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
     """``add_episodes``."""
 
     async def add_episodes(self, episodes: Sequence[Episode]) -> list[UUID]:
-        rows: dict[Key, Episode] = {}
+        batch = _Batch()
         for number, episode in enumerate(episodes, start=1):
             row, _ = self.admitted(episode)
             if number % _TURN == 0:
                 await asyncio.sleep(0)
-            first = rows.setdefault((row.tenant_id, row.id), row)
-            if first is not row:
-                refuse_unless_repeat(row, first)
-        spaces = {
-            (row.embedding_model, len(row.embedding)) for row in rows.values() if row.embedding and row.embedding_model
-        }
-        numbers = {space: await self.database.spaces.id_of(*space) for space in spaces}
+            if (first := batch.numbers.setdefault(_key(row), len(batch.parents))) < len(batch.parents):
+                refuse_unless_repeat(row, self.admitted(batch.episodes[first])[0])
+                continue
+            space = None
+            if row.embedding and row.embedding_model:
+                space = await self.database.spaces.id_of(row.embedding_model, len(row.embedding))
+            batch.add(episode, row, space)
         # Looked up only when the database has met one: that a batch is new is the normal case.
         look = False
         for attempt in range(_ATTEMPTS):
             try:
-                await self._load(list(rows.values()), numbers, look=look)
+                await self._load(batch, look=look)
                 break
             except DuplicateError as error:
                 if error.details.get("constraint") != "pk_episodes" or attempt == _ATTEMPTS - 1:
@@ -70,70 +102,66 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
                 look = True
         return [episode.id for episode in episodes]
 
-    async def _load(self, rows: list[Episode], spaces: Mapping[tuple[str, int], int], *, look: bool) -> None:
+    async def _load(self, batch: _Batch, *, look: bool) -> None:
         async def work(connection: Connection) -> None:
-            for chunk in _chunks(rows):
-                new = await self._new(connection, chunk) if look else chunk
-                placed = [(row, _space(row, spaces)) for row in new]
+            for chunk in _chunks(batch.vectors):
+                new = await self._new(connection, batch, chunk) if look else chunk
                 await connection.copy_to_table(
                     EPISODES.table,
                     schema_name=self.schema,
                     columns=[*EPISODES.names, "content_folded", "content_tsv"],
-                    source=_stream(_parent(row, space) for row, space in placed),
+                    source=_stream((batch.parents[number],) for number in new),
                     format="binary",
                 )
                 await connection.copy_to_table(
                     EPISODES.vectors,
                     schema_name=self.schema,
                     columns=["tenant_id", "id", "space_id", "group_id", "embedding"],
-                    source=_stream(_side(row, space) for row, space in placed if space is not None),
+                    source=_stream(batch.sides(new)),
                     format="binary",
                 )
 
         await self.database.transaction("add_episodes", work, bulk=True, repeat=True)
 
-    async def _new(self, connection: Connection, rows: list[Episode]) -> list[Episode]:
-        """Return the rows that are not stored; those that are must be repeats."""
+    async def _new(self, connection: Connection, batch: _Batch, chunk: range) -> list[int]:
+        """Return the numbers of the rows that are not stored; those that are must be repeats."""
         records = await connection.fetch(
             f"SELECT {EPISODES.select()} FROM unnest($1::uuid[], $2::uuid[]) k (tenant_id, id)"
             f" JOIN {EPISODES.source(self.schema)} ON r.tenant_id = k.tenant_id AND r.id = k.id",
-            [row.tenant_id for row in rows],
-            [row.id for row in rows],
+            [batch.episodes[number].tenant_id for number in chunk],
+            [batch.episodes[number].id for number in chunk],
         )
-        stored = {(one.tenant_id, one.id): one for one in map(EPISODES.load, records)}
-        new = []
-        for row in rows:
-            if (found := stored.get((row.tenant_id, row.id))) is None:
-                new.append(row)
-            else:
-                refuse_unless_repeat(row, found)
-        return new
+        new = dict.fromkeys(chunk)
+        for stored in map(EPISODES.load, records):
+            number = batch.numbers[_key(stored)]
+            refuse_unless_repeat(self.admitted(batch.episodes[number])[0], stored)
+            del new[number]
+        return list(new)
 
 
-def _chunks(rows: Sequence[Episode]) -> Iterable[list[Episode]]:
-    chunk: list[Episode] = []
-    components = 0
-    for row in rows:
-        size = len(row.embedding or ())
-        if chunk and (len(chunk) == CHUNK_ROWS or components + size > CHUNK_COMPONENTS):
-            yield chunk
-            chunk, components = [], 0
-        chunk.append(row)
+def _key(row: Episode) -> bytes:
+    return row.tenant_id.bytes + row.id.bytes
+
+
+def _chunks(vectors: Sequence[Sequence[float] | None]) -> Iterator[range]:
+    """Yield the positions of vectors in runs that go into one pair of COPY statements."""
+    start, components = 0, 0
+    for number, vector in enumerate(vectors):
+        size = len(vector or ())
+        if number > start and (number - start == CHUNK_ROWS or components + size > CHUNK_COMPONENTS):
+            yield range(start, number)
+            start, components = number, 0
         components += size
-    if chunk:
-        yield chunk
+    if start < len(vectors):
+        yield range(start, len(vectors))
 
 
-def _space(row: Episode, spaces: Mapping[tuple[str, int], int]) -> int | None:
-    return None if row.embedding is None else spaces[str(row.embedding_model), len(row.embedding)]
-
-
-async def _stream(rows: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """Yield a COPY stream in pieces."""
+async def _stream(rows: Iterable[tuple[bytes, ...]]) -> AsyncIterator[bytes]:
+    """Yield a COPY stream in pieces, made of rows in parts, of which the last one has most of the bytes."""
     piece, size = [_HEADER], 0
     for row in rows:
-        piece.append(row)
-        size += len(row)
+        piece.extend(row)
+        size += len(row[-1])
         if size > _PIECE:
             yield b"".join(piece)
             piece, size = [], 0
@@ -142,27 +170,27 @@ async def _stream(rows: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 def _parent(row: Episode, space_id: int | None) -> bytes:
     """Return the row of the parent table as COPY takes it."""
-    folded, lexemes = text_columns(row)
+    held = row.__dict__
     fields = [_PARENT_FIELDS]
-    for value, pack in zip(EPISODES.values(row, space_id), _PACKS, strict=True):
+    for field, pack in _PACKS:
+        value = held[field]
         fields.append(_NULL if value is None else pack(value))
+    folded, lexemes = text_columns(row)
     vector = (_NO_POSITIONS.join(lexemes) + _NO_POSITIONS).encode()
-    fields += (_text(folded), _LENGTHS.pack(len(vector) + 4, len(lexemes)), vector)
+    fields += (
+        _NULL if space_id is None else _INTEGER.pack(4, space_id),
+        _text(folded),
+        _LENGTHS.pack(len(vector) + 4, len(lexemes)),
+        vector,
+    )
     return b"".join(fields)
 
 
-def _side(row: Episode, space_id: int | None) -> bytes:
-    """Return the row of the side table as COPY takes it."""
-    vector = row.embedding or ()
-    size, label = len(vector), row.group_id.encode()
-    return b"".join(
-        (
-            _SIDE_HEAD.pack(5, 16, row.tenant_id.bytes, 16, row.id.bytes, 4, space_id, len(label)),
-            label,
-            _VECTOR_HEAD.pack(4 + 4 * size, size, 0),
-            _components(size).pack(*vector),
-        )
-    )
+def _side(row: Episode, space_id: int) -> bytes:
+    """Return the row of the side table as COPY takes it, up to the components of the vector."""
+    size, label = len(row.embedding or ()), row.group_id.encode()
+    head = _SIDE_HEAD.pack(5, 16, row.tenant_id.bytes, 16, row.id.bytes, 4, space_id, len(label))
+    return head + label + _VECTOR_HEAD.pack(4 + 4 * size, size, 0)
 
 
 @functools.cache
@@ -175,11 +203,6 @@ def _text(value: str) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
-def _json(value: str) -> bytes:
-    data = value.encode()
-    return _JSONB.pack(len(data) + 1, 1) + data
-
-
 def _moment(value: datetime) -> bytes:
     return _BIGINT.pack(8, (value - _EPOCH) // _MICROSECOND)
 
@@ -189,6 +212,22 @@ def _ids(values: Sequence[UUID]) -> bytes:
         return _EMPTY_ARRAY
     items = b"".join([_UUID.pack(16, value.bytes) for value in values])
     return _ARRAY.pack(20 + len(items), _ONE_DIMENSION, 0, _UUID_OID, len(values), 1) + items
+
+
+def _json(value: str) -> bytes:
+    data = value.encode()
+    return _JSONB.pack(len(data) + 1, 1) + data
+
+
+def _pack_of(column: Column) -> Callable[[Any], bytes]:
+    """Return what makes a field's value that of the column in COPY: its length and its bytes."""
+    pack, encode = _PACK[column.type], column.encode
+    if encode is None or encode is list:
+        return pack
+    if encode is str:
+        # Of an enum: its values come again in every row.
+        return functools.cache(lambda value: pack(encode(value)))
+    return lambda value: pack(encode(value))
 
 
 _LENGTH, _LENGTHS, _JSONB = struct.Struct("!i"), struct.Struct("!ii"), struct.Struct("!ib")
@@ -207,5 +246,5 @@ _PACK: Mapping[str, Callable[[Any], bytes]] = {
     "jsonb": _json,
     "uuid[]": _ids,
 }
-_PACKS = [_PACK[kind] for kind in EPISODES.types]
-_PARENT_FIELDS = struct.pack("!h", len(_PACKS) + 2)
+_PACKS = [(column.field, _pack_of(column)) for column in EPISODES.columns]
+_PARENT_FIELDS = struct.pack("!h", len(_PACKS) + 3)

@@ -55,7 +55,10 @@ def text_columns(episode: Episode) -> tuple[str, list[str]]:
 
 
 def _words(folded: str) -> list[str]:
-    found = set(_WORD.findall(folded))
+    found = set(folded.split(" "))
+    if odd := [part for part in found if not (part.isalnum() and part.isascii())]:
+        found.difference_update(odd)
+        found.update(_WORD.findall(" ".join(odd)))
     encoded = encode_text(" ".join(found)).split(" ") if found else []
     return [word[:_LONGEST] for word in encoded] if len(folded) > _LONGEST else encoded
 

@@ -100,8 +100,8 @@ def _run_named(session: pytest.Session) -> list[str]:
             importlib.import_module(module.name)
     by_requirement: dict[str, list[pytest.Item]] = {}
     for item in session.items:
-        for found in _names_of(item):
-            by_requirement.setdefault(found, []).append(item)
+        for name in _names_of(item):
+            by_requirement.setdefault(name, []).append(item)
     checked = {found for item in session.items if (found := _requirement_of(item)) is not None}
 
     def job(mutant: Mutant) -> Callable[[], tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """What the reference providers share: the connection, errors, and when to try again.
 
-They speak the wires of Chat Completions and of embeddings as plainly as the contracts allow, and exist to be broken: the
-mutants of the fault contract are made from them, so every rule is a method of its own.
+They speak the wires of Chat Completions and of embeddings as plainly as the contracts allow, and exist to be broken:
+the mutants of the fault contract are made from them, so every rule is a method of its own.
 """
 
 from __future__ import annotations
@@ -120,15 +120,13 @@ class Client:
         error = body.get("error") if isinstance(body, Mapping) else None
         told = {key: word for key, word in error.items() if isinstance(word, str)} if isinstance(error, Mapping) else {}
         status = 500 if current.status == 200 else current.status or 500
-        kind = self.kind(status, told.get("code"), told.get("message", ""))
+        kind = self.kind(status, told.get("code"))
         return self.error(kind, status, told, current.request_id)
 
-    def kind(self, status: int, code: str | None, message: str) -> type[ProviderError]:
-        """Return what a status and the vendor's words mean."""
-        if code in _BY_CODE:
+    def kind(self, status: int, code: str | None) -> type[ProviderError]:
+        """Return what a status and the vendor's code mean."""
+        if code is not None and code in _BY_CODE:
             return _BY_CODE[code]
-        if "overloaded" in message:
-            return Overloaded
         if status < 400:
             return MalformedResponse
         return _BY_STATUS.get(status, ServerError if status >= 500 else InvalidRequest)

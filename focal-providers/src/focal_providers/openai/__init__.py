@@ -1,0 +1,1 @@
+"""OpenAI: Responses, Chat Completions and embeddings, there and at compatible servers."""

@@ -1,0 +1,1 @@
+"""Chat Completions, which most compatible servers speak."""
