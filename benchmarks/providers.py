@@ -44,6 +44,7 @@ class Contender:
 
     Attributes:
         dialect: of the server.
+        sdk: opens the vendor's client.
         whole: asks the SDK for a whole answer.
         streamed: asks the SDK for a stream, and reads all of its raw events.
         connect: opens focal's provider.

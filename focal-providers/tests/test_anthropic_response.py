@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from focal_core.providers.models import (
-    LLMResponse,
     StreamEvent,
     TextDelta,
     TextPart,
@@ -18,10 +16,12 @@ from focal_core.providers.models import (
     ToolCallDelta,
     ToolCallPart,
     ToolCallStart,
+    UsageUpdate,
 )
 from focal_core.usage import TokenUsage
 from focal_providers.anthropic.response import read_message, read_usage
-from focal_providers.anthropic.stream import Accumulated
+from focal_providers.anthropic.stream import AccumulatedMessage
+from focal_providers.llm import Read
 
 THINKING = {"type": "thinking", "thinking": "hm", "signature": "s1"}
 REDACTED = {"type": "redacted_thinking", "data": "x1"}
@@ -59,7 +59,7 @@ def test_provider_r7_each_reason_to_end_has_its_name(reason: str, finish: str, d
 def test_provider_r8_each_block_has_its_part() -> None:
     """Text and calls keep their order; what only the vendor understands is kept to be sent back."""
     text = {"type": "text", "text": "t", "citations": None}
-    parts = read_message(message(THINKING, text, REDACTED, SEARCH, FOUND, CALL)).message.parts
+    parts = read_message(message(THINKING, text, REDACTED, SEARCH, FOUND, CALL)).parts
 
     assert parts == (
         ThinkingPart(text="hm", opaque=THINKING, provider="anthropic"),
@@ -102,37 +102,39 @@ def test_provider_r9_usage_is_inclusive_and_tolerates_gaps(told: Any, usage: Tok
     assert read_usage(told) == usage
 
 
-class Built(SimpleNamespace):
-    """What the SDK builds of JSON, as far as it is used."""
-
-    def to_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
+Event = dict[str, Any]
 
 
-def start(index: int, **block: Any) -> Built:
-    return Built(type="content_block_start", index=index, content_block=Built(**block))
+def start(index: int, **block: Any) -> Event:
+    return {"type": "content_block_start", "index": index, "content_block": block}
 
 
-def delta(index: int, **fields: Any) -> Built:
-    return Built(type="content_block_delta", index=index, delta=Built(**fields))
+def delta(index: int, **fields: Any) -> Event:
+    return {"type": "content_block_delta", "index": index, "delta": fields}
 
 
-def stop(index: int) -> Built:
-    return Built(type="content_block_stop", index=index)
+def stop(index: int) -> Event:
+    return {"type": "content_block_stop", "index": index}
 
 
-def begin(**usage: Any) -> Built:
-    return Built(type="message_start", message=Built(model="m", role="assistant", content=[], usage=usage))
+def begin(**usage: Any) -> Event:
+    return {"type": "message_start", "message": {"model": "m", "role": "assistant", "content": [], "usage": usage}}
 
 
-def end(reason: str | None = "end_turn", **usage: Any) -> Built:
-    return Built(type="message_delta", delta=Built(stop_reason=reason, stop_sequence=None), usage=Built(**usage))
+def end(reason: str | None = "end_turn", **usage: Any) -> Event:
+    return {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": usage}
 
 
-def read(*events: Built) -> tuple[list[StreamEvent], LLMResponse]:
-    answer = Accumulated()
-    found = [one for event in events if (one := answer.take(event)) is not None]
+def read(*events: Event) -> tuple[list[StreamEvent], Read]:
+    answer = AccumulatedMessage()
+    found: list[StreamEvent] = [
+        one for event in events for one in answer.take(event) if not isinstance(one, UsageUpdate)
+    ]
     return found, read_message(answer.body())
+
+
+def calls(answer: Read) -> list[ToolCallPart]:
+    return [part for part in answer.parts if isinstance(part, ToolCallPart)]
 
 
 def test_provider_s3_events_become_deltas_and_together_the_message() -> None:
@@ -155,9 +157,9 @@ def test_provider_s3_events_become_deltas_and_together_the_message() -> None:
         delta(4, type="input_json_delta", partial_json=": 1}"),
         stop(4),
         delta(9, type="delta_of_tomorrow"),
-        Built(type="event_of_tomorrow"),
+        {"type": "event_of_tomorrow"},
         end(output_tokens=7),
-        Built(type="message_stop"),
+        {"type": "message_stop"},
     )
 
     assert found == [
@@ -169,7 +171,7 @@ def test_provider_s3_events_become_deltas_and_together_the_message() -> None:
         ToolCallDelta(0, ": 1}"),
     ]
     whole = read_message(message(THINKING, {"type": "text", "text": "ab"}, REDACTED, SEARCH, CALL))
-    assert response.message == whole.message
+    assert response.parts == whole.parts
     assert response.usage == TokenUsage(prompt_tokens=3, completion_tokens=7)
 
 
@@ -189,7 +191,7 @@ def test_provider_s3_arguments_that_are_not_streamed_are_told_all_the_same(said:
     found, response = read(begin(), start(0, type="tool_use", id="c1", name="dig", input=said), stop(0), end())
 
     assert found == [ToolCallStart(0, "c1", "dig"), ToolCallDelta(0, json.dumps(said))]
-    assert [(call.arguments, call.raw_arguments) for call in response.tool_calls] == [(said, json.dumps(said))]
+    assert [(call.arguments, call.raw_arguments) for call in calls(response)] == [(said, json.dumps(said))]
 
 
 def test_a_call_cut_at_the_limit_keeps_what_was_written() -> None:
@@ -200,22 +202,21 @@ def test_a_call_cut_at_the_limit_keeps_what_was_written() -> None:
         delta(0, type="input_json_delta", partial_json='{"n": '),
         end("max_tokens"),
     )
-    assert [(call.arguments, call.raw_arguments) for call in response.tool_calls] == [(None, '{"n": ')]
+    assert [(call.arguments, call.raw_arguments) for call in calls(response)] == [(None, '{"n": ')]
     assert response.finish_reason == "length"
 
 
 def test_provider_s2_a_stream_is_complete_with_a_stop_reason_or_its_terminal_event() -> None:
     """Either is enough; neither is not."""
-    answer = Accumulated()
-    answer.take(begin())
-    answer.take(end(None))
-    assert not answer.complete
-    answer.take(end())
-    assert answer.complete
-    assert not answer.ended
+    states = []
+    answer = AccumulatedMessage()
+    for event in (begin(), end(None), end(), {"type": "message_stop"}):
+        list(answer.take(event))
+        states.append((answer.complete, answer.ended))
+    assert states == [(False, False), (False, False), (True, False), (True, True)]
 
-    bare = Accumulated()
-    bare.take(begin())
-    bare.take(Built(type="message_stop"))
+    bare = AccumulatedMessage()
+    list(bare.take(begin()))
+    list(bare.take({"type": "message_stop"}))
     assert bare.complete
     assert read_message(bare.body()).finish_reason == "other"

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -23,8 +24,8 @@ from focal_core.errors import (
 from focal_core.settings import FocalSettings
 from focal_providers import client as module
 from focal_providers.anthropic.backend import AnthropicBackend
-from focal_providers.anthropic.llm import AnthropicProvider, sdk_client
-from focal_providers.anthropic.settings import ANTHROPIC, AnthropicOptions
+from focal_providers.anthropic.llm import AnthropicProvider
+from focal_providers.anthropic.settings import ANTHROPIC, AnthropicClient, AnthropicOptions
 
 KEY = "sk-ant-quokka"
 
@@ -103,7 +104,7 @@ async def test_provider_x5_a_missing_key_is_told_at_open(monkeypatch: pytest.Mon
 async def test_what_no_header_can_carry_is_told_at_open(given: dict[str, Any], named: str) -> None:
     """Not at each call, as a lost connection."""
     with pytest.raises(SettingsError, match=named) as caught:
-        await sdk_client(options(**given)).open()
+        await AnthropicClient(options(**given)).open()
     assert "sk" not in str(caught.value).replace("ask", "")
 
 
@@ -111,7 +112,7 @@ async def test_what_no_header_can_carry_is_told_at_open(given: dict[str, Any], n
 async def test_the_client_is_built_as_it_must_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """No retries, no redirects, no spans of its own, the address and the limits that were set."""
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://elsewhere.example")
-    opened = sdk_client(options(headers={"x-gate": "g"}, connect_timeout=2.5, max_connections=7))
+    opened = AnthropicClient(options(headers={"x-gate": "g"}, connect_timeout=2.5, max_connections=7))
     await opened.open()
     sdk = opened.get()
 
@@ -124,10 +125,19 @@ async def test_the_client_is_built_as_it_must_be(monkeypatch: pytest.MonkeyPatch
     assert sdk.is_closed()
 
 
+@pytest.mark.skipif(find_spec("aiohttp") is not None, reason="aiohttp is installed")
+@pytest.mark.asyncio
+async def test_a_transport_that_is_not_installed_is_told_at_open() -> None:
+    """With the command that installs it."""
+    with pytest.raises(SDKUnavailable, match="aiohttp") as caught:
+        await AnthropicClient(options(http="aiohttp")).open()
+    assert "focal-providers[aiohttp]" in str(caught.value.hint)
+
+
 @pytest.mark.asyncio
 async def test_provider_x4_closing_twice_is_fine_and_final() -> None:
     """A call afterwards is Unavailable with code ``closed``."""
-    opened = sdk_client(options())
+    opened = AnthropicClient(options())
     await opened.open()
     await opened.close()
     await opened.close()
@@ -138,7 +148,7 @@ async def test_provider_x4_closing_twice_is_fine_and_final() -> None:
 
 def test_provider_x3_each_loop_has_its_client() -> None:
     """One for the running loop, built anew when the loop is another; that of a closed loop is forgotten."""
-    opened = sdk_client(options())
+    opened = AnthropicClient(options())
 
     async def first() -> Any:
         await opened.open()

@@ -30,8 +30,7 @@ from focal_core.errors import (
     UnsupportedFeature,
 )
 from focal_core.settings import FocalSettings
-from focal_providers.anthropic.llm import sdk_client
-from focal_providers.anthropic.settings import AnthropicOptions
+from focal_providers.anthropic.settings import AnthropicClient, AnthropicOptions
 from focal_providers.client import SDKClient
 from focal_providers.errors import SHARED, Errors, Told, cut
 
@@ -137,7 +136,9 @@ def test_provider_x2_what_a_message_shares_with_the_request_is_cut() -> None:
 
 @pytest_asyncio.fixture
 async def client() -> AsyncIterator[SDKClient]:
-    opened = sdk_client(AnthropicOptions.model_validate({"model": "m", "api_key": KEY, "headers": {"x-gate": "g8s"}}))
+    opened = AnthropicClient(
+        AnthropicOptions.model_validate({"model": "m", "api_key": KEY, "headers": {"x-gate": "g8s"}})
+    )
     await opened.open()
     yield opened
     await opened.close()
@@ -200,7 +201,7 @@ async def test_an_error_says_what_to_do(status: int, message: str, hint: str | N
     )
     options = settings.backend_options("claude", AnthropicOptions)
     assert isinstance(options, AnthropicOptions)
-    opened = sdk_client(options)
+    opened = AnthropicClient(options)
     await opened.open()
     advice = Errors(opened).advice(refused(status, {"error": {"message": message}}), ())
     await opened.close()

@@ -14,14 +14,20 @@ import pytest
 from tests.conformance.distant import ID, Distant, World
 
 from focal_core.clock import ManualClock
-from focal_core.context import BackendContext
+from focal_core.context import BackendContext, Isolation
 from focal_core.conversation.hot_tier import FAILURES, PAUSE, READ_PATIENCE, WRITE_PATIENCE
 from focal_core.conversation.inmemory import InMemorySessionStore
 from focal_core.conversation.models import Session, Tier
 from focal_core.conversation.store import SessionStore
 from focal_core.conversation.tiered import TieredSessionStore
 from focal_core.deadline import call_started
-from focal_core.errors import ConfigurationError, OutcomeUnknownError, SchemaOutdatedError, StoreUnavailableError
+from focal_core.errors import (
+    ConfigurationError,
+    InvalidDataError,
+    OutcomeUnknownError,
+    SchemaOutdatedError,
+    StoreUnavailableError,
+)
 from focal_testkit.contracts.conversation.reads import EVERYWHERE, found_by
 from focal_testkit.data.conversation import placed
 from focal_testkit.faults.scheduler import run
@@ -114,6 +120,241 @@ def test_a_hot_read_is_one_call_to_each_tier_at_the_same_time() -> None:
         assert world.store.counts == {"hot": 1, "durable": 0, "stale": 0, "hot_failures": 0}
 
     run(play, seed=1)
+
+
+def test_what_each_call_costs() -> None:
+    """A miss, an absent session, an older copy: no call is made that changes nothing."""
+
+    async def play() -> None:
+        world = World(random.Random(1))
+
+        async def calls(call: Coroutine[Any, Any, Any]) -> tuple[dict[str, int], dict[str, int]]:
+            world.hot.calls, world.durable.calls = {}, {}
+            await call
+            return world.hot.calls, world.durable.calls
+
+        one = placed()
+        assert await calls(world.store.save(one)) == ({"put_copy": 1}, {"save": 1})
+        photograph = world.hot.photograph()
+        await world.store.save(one)
+        photograph()
+        assert await calls(get(world)) == ({"get": 1, "put_copy": 1}, {"version_of": 1, "get": 1})
+        world.hot.lose_everything()
+        assert await calls(get(world)) == ({"get": 1, "put_copy": 1}, {"version_of": 1, "get": 1})
+        assert await calls(world.store.get(placed(7).session_id, tenant_id=OURS)) == ({"get": 1}, {"version_of": 1})
+        assert await calls(world.store.delete(ID, tenant_id=OURS)) == ({"delete": 1}, {"delete": 1})
+
+        world = World(random.Random(1), verify_hot=False)
+        assert await calls(world.store.save(placed())) == ({"put_copy": 1}, {"save": 1})
+        assert await calls(get(world)) == ({"get": 1}, {})
+        assert world.store.counts == {"hot": 1, "durable": 0, "stale": 0, "hot_failures": 0}
+        assert await calls(world.store.delete(ID, tenant_id=OURS)) == ({"put_copy": 1}, {"delete": 1})
+
+    run(play, seed=1)
+
+
+def test_a_sleeping_hot_store_holds_nothing() -> None:
+    """While it is known to fail, no call waits for it."""
+
+    async def play() -> None:
+        world = World(random.Random(1))
+        await world.create()
+        world.hot.fault = "stalled"
+        for _ in range(FAILURES):
+            await get(world)
+        for call in (
+            get(world),
+            world.store.get(ID, tenant_id=OURS, promote=False),
+            world.store.get_by_channel(OURS, placed().channel, placed().user_channel_id),
+            world.store.tier_of(ID, tenant_id=OURS),
+            world.store.list_tenants(),
+            world.store.cleanup_expired(),
+            world.store.delete(ID, tenant_id=OURS),
+        ):
+            assert (await took(call))[0] == 0
+        world.hot.recover()
+
+    run(play, seed=1)
+
+
+def test_a_read_that_a_save_overtakes_takes_the_newer_copy_for_what_it_is() -> None:
+    """A copy newer than the version asked for may be right: it stays, and is not counted as old."""
+
+    async def play() -> None:
+        world = World(random.Random(1))
+        one = await world.create()
+        plain = world.hot.get
+
+        async def late(*args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(READ_PATIENCE / 2)
+            del world.hot.get
+            await world.store.save(one)
+            return await plain(*args, **kwargs)
+
+        world.hot.get = late
+        found = await get(world)
+        assert found == one
+        assert found is not None
+        assert found.version == 2
+        assert world.store.counts == {"hot": 0, "durable": 1, "stale": 0, "hot_failures": 0}
+        assert "demote_to_persistent" not in world.hot.calls
+
+    run(play, seed=1)
+
+
+def test_nothing_is_left_in_the_hot_store_of_what_is_gone() -> None:
+    """Deleted, demoted and expired sessions have no copy, whatever the durable store answers."""
+
+    async def play() -> None:
+        world = World(random.Random(1))
+        await world.create()
+        await world.store.demote_to_persistent(ID, tenant_id=OURS)
+        assert world.hot.store._copies == {}
+        await get(world)
+        await world.store.delete(ID, tenant_id=OURS)
+        assert world.hot.store._copies == {}
+        one = await world.create()
+        assert one.expires_at is not None
+        assert len(world.hot.store._copies) == 1
+        world.context.clock.set(one.expires_at)
+        assert await world.store.cleanup_expired() == 1
+        assert world.hot.store._copies == {}
+
+    run(play, seed=1)
+
+
+@both_modes
+def test_the_durable_stores_own_tiers_are_left_alone(verify_hot: bool) -> None:
+    """A read through the tiers is no use of the session in the durable store, which may have tiers itself."""
+
+    async def play() -> None:
+        world = World(random.Random(1), verify_hot=verify_hot)
+        world.store.context = replace(world.context, isolation=Isolation.TRUSTING)
+        world.durable.store.context = world.store.context
+        await world.create()
+        for move in (world.store.promote_to_hot, world.store.get, world.store.tier_of):
+            for named in ({"tenant_id": OURS}, {}):
+                await world.durable.store.demote_to_persistent(ID, tenant_id=OURS)
+                world.hot.lose_everything()
+                assert await move(ID, **named)
+                assert await world.durable.store.tier_of(ID, tenant_id=OURS) is Tier.PERSIST
+
+    run(play, seed=1)
+
+
+def test_a_session_read_without_its_tenant_becomes_hot_too() -> None:
+    """Where a tenant may be omitted the durable store says whose the session is; the copy has its tenant."""
+
+    async def play() -> None:
+        world = World(random.Random(1))
+        world.durable.store.context = replace(world.context, isolation=Isolation.TRUSTING)
+        one = await world.create()
+        world.hot.lose_everything()
+        world.hot.calls = {}
+        assert await world.store.get(ID, promote=False) == one
+        assert world.hot.calls == {}
+        assert await world.store.get(ID) == one
+        assert world.hot.calls == {"put_copy": 1}
+        assert await world.store.tier_of(ID) is Tier.HOT
+
+    run(play, seed=1)
+
+
+def test_a_call_that_is_given_up_is_cancelled() -> None:
+    """Nothing goes on behind a read that stopped waiting, and nothing is remembered of calls that ended."""
+
+    async def play() -> None:
+        world = World(random.Random(1))
+        one = await world.create()
+        ends: list[str] = []
+
+        async def endless(*args: Any, **kwargs: Any) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ends.append("cancelled")
+
+        world.hot.get = endless
+        assert await get(world) == one
+        await asyncio.sleep(0)
+        assert ends == ["cancelled"]
+        waiting = asyncio.ensure_future(get(world))
+        await asyncio.sleep(READ_PATIENCE / 2)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await asyncio.sleep(0.01)
+        assert ends == ["cancelled"] * 2
+        assert world.store._tier._tasks == set()
+
+    run(play, seed=1)
+
+
+def test_a_cancelled_save_is_settled_behind_its_callers_back() -> None:
+    """Without verify_hot a copy that may be old is fenced off; drain waits for that, and not for ever."""
+
+    async def play() -> None:
+        world = World(random.Random(1), verify_hot=False, delays=(0.02,))
+        one = await world.create()
+        save = asyncio.ensure_future(world.store.save(one))
+        await asyncio.sleep(0.03)
+        save.cancel()
+        await asyncio.gather(save, return_exceptions=True)
+        assert (await took(world.store.drain()))[0] == 0.04
+        found = await get(world)
+        assert found is not None
+        assert found.version == 2
+
+        world.hot.fault = "stalled"
+        save = asyncio.ensure_future(world.store.save(found))
+        await asyncio.sleep(0.03)
+        save.cancel()
+        await asyncio.gather(save, return_exceptions=True)
+        assert (await took(world.store.drain()))[0] == WRITE_PATIENCE
+        world.hot.recover()
+
+    run(play, seed=1)
+
+
+def test_a_copy_that_is_refused_is_fenced_off() -> None:
+    """Without verify_hot: where the new copy is not taken, the old one is ended, and the save is done."""
+
+    async def play() -> None:
+        world = World(random.Random(1), verify_hot=False)
+        one = await world.create()
+        plain = world.hot.put_copy
+
+        async def picky(session: Session) -> bool:
+            if session.version == 2 and session.variables:
+                raise InvalidDataError("too large")
+            return bool(await plain(session))
+
+        world.hot.put_copy = picky
+        assert (await world.store.save(one)).version == 2
+        found = await get(world)
+        assert found == one
+        assert world.store.counts["durable"] == 1
+
+    run(play, seed=1)
+
+
+def test_an_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One line when it begins to be left alone, however many calls fail, and one more at the next outage."""
+
+    async def play() -> None:
+        world = World(random.Random(1))
+        await world.create()
+        for _ in range(2):
+            world.hot.fault = "refused"
+            for _ in range(FAILURES + 5):
+                await get(world)
+                await asyncio.sleep(PAUSE)
+            world.hot.recover()
+            await get(world)
+
+    run(play, seed=1)
+    said = [record.getMessage() for record in caplog.records if record.name == "focal.sessions"]
+    assert len(said) == 2
+    assert "StoreUnavailableError (connection_refused)" in said[0]
 
 
 def test_a_peek_asks_the_durable_store_alone() -> None:
@@ -235,6 +476,7 @@ def test_an_unreadable_copy_harms_its_own_session_only() -> None:
         await world.store.save(one)
         assert await world.store.get(one.session_id, tenant_id=OURS) == one
         assert world.store.counts == {"hot": 1, "durable": 6, "stale": 0, "hot_failures": 6}
+        assert world.hot.calls["demote_to_persistent"] == 6
 
     run(play, seed=1)
 
@@ -306,18 +548,44 @@ def test_a_save_whose_reply_was_lost_is_repeated_through_the_tiers(verify_hot: b
         with pytest.raises(OutcomeUnknownError):
             await world.store.save(one)
         assert one.version == 1
+        # Compared copies need no fence; a believed one must have gone before the caller hears of the doubt.
+        assert world.hot.calls == ({"put_copy": 1} if verify_hot else {"put_copy": 2})
         world.durable.recover()
+        found = await get(world)
+        assert found is not None
+        assert (found.version, world.store.counts["hot"]) == (2, 0)
 
         saved = await world.store.save(one)
 
         assert (saved.version, one.version) == (2, 2)
         assert await get(world) == one == saved
+        assert await world.store.tier_of(ID, tenant_id=OURS) is Tier.HOT
         await world.alike()
         other = await get(world)
         assert other is not None
         other.variables["n"] = 1
         await world.store.save(other)
         assert other.version == 3
+
+    run(play, seed=1)
+
+
+def test_a_forced_save_in_doubt_ends_every_copy() -> None:
+    """A forced save may have followed any version: without verify_hot no copy there is can be believed."""
+
+    async def play() -> None:
+        world = World(random.Random(1), verify_hot=False)
+        old = await world.create()
+        new = old.model_copy(deep=True)
+        for _ in range(3):
+            await world.store.save(new)
+        world.durable.fault = "lost"
+        with pytest.raises(OutcomeUnknownError):
+            await world.store.save(old, force=True)
+        world.durable.recover()
+        found = await get(world)
+        assert found is not None
+        assert found.version == 5
 
     run(play, seed=1)
 

@@ -150,7 +150,8 @@ def cosine_to(direction: Sequence[float], vector: Sequence[float]) -> float:
     Embeddings are of length 1 but for the rounding to float32. Scaling one of 1,536 components anew takes three times
     as long as telling its length and its distance, which give the cosine as well: |a - b|^2 = 1 + |b|^2 - 2 |b| cos.
     """
-    length = math.hypot(*vector)
+    # A slice is a plain tuple, which is handed on as it is; a subclass would be copied item by item.
+    length = math.hypot(*vector[:])
     if abs(length - 1.0) > 0.001:
         return cosine_of_units(direction, unit(vector))
     distance = math.dist(direction, vector)

@@ -58,7 +58,7 @@ class Candidates(NamedTuple):
             limit, in no order; ``vector_report (report)`` is one row, whose text column every row of the result must
             carry, under the name ``report``, also when nothing was found.
         args: parameters of the statement so far, those of ``VectorQuery.args`` first; more may follow.
-        tenant: the parameter that is the tenant, such as ``$3::uuid``.
+        tenant: the expression for the tenant.
     """
 
     ctes: str
@@ -93,6 +93,7 @@ class _Words(NamedTuple):
         kept: joins the parent of ``v``, which must pass the filters.
         embedding: the query.
         limit: rows.
+        space: the space.
         parameter: adds a parameter and returns it with its type.
     """
 
@@ -101,11 +102,17 @@ class _Words(NamedTuple):
     kept: str
     embedding: str
     limit: str
+    space: str
     parameter: Callable[[Any, str], str]
 
 
 def candidates(store: PostgresStore, layout: Layout[Any], query: VectorQuery, plan: Plan) -> Candidates:
-    """Return the part of a statement that finds the nearest rows by a plan."""
+    """Return the part of a statement that finds the nearest rows by a plan.
+
+    The planner sees no value that it could estimate by: all are behind a CTE. So its plan for given parameters costs
+    what the one for any costs, and after five executions it makes none any more, which took a third of a search. No
+    estimate decides how the rows are found: the text does.
+    """
     args = [*query.args]
 
     def parameter(value: Any, kind: str) -> str:
@@ -113,20 +120,26 @@ def candidates(store: PostgresStore, layout: Layout[Any], query: VectorQuery, pl
         return f"${len(args)}::{kind}"
 
     schema, side = store.schema, f"{store.schema}.{layout.vectors}"
-    tenant = parameter(query.tenant_id, "uuid")
+    owner = parameter(query.tenant_id, "uuid")
     by_agent = "agent_id" in layout.names and "group_id" not in layout.names
     partition, kind = ("agent_id", "uuid") if by_agent else ("group_id", "text")
     searched = parameter(list(query.partitions), f"{kind}[]")
     if by_agent:
         searched = (
             f"ARRAY(SELECT p FROM unnest({searched}) p WHERE NOT EXISTS (SELECT FROM {schema}.agents a"
-            f" WHERE a.tenant_id = {tenant} AND a.id = p AND a.deleted_at IS NOT NULL))"
+            f" WHERE a.tenant_id = {owner} AND a.id = p AND a.deleted_at IS NOT NULL))"
         )
-    # Cast once: in a select list the cast would be made for every row as soon as the plan is generic.
-    given = (
-        f"vector_query AS MATERIALIZED (SELECT {searched} AS searched,"
-        f" {parameter(query.direction, 'vector')} AS embedding)"
-    )
+    farthest = None if query.min_score is None else 1.0 - query.min_score + _NOISE
+    values = {
+        "searched": searched,
+        "tenant": owner,
+        "embedding": parameter(query.direction, "vector"),
+        "space": parameter(plan.space_id, "integer"),
+        "wanted": parameter(query.limit, "bigint"),
+        "worst": parameter(farthest, "float8"),
+    }
+    given = ", ".join(f"{value} AS {name}" for name, value in values.items())
+    searched, tenant, embedding, space, limit, worst = (f"(SELECT {name} FROM vector_query)" for name in values)
     live = f"r.tenant_id = {tenant} AND r.id = v.id" + (" AND r.deleted_at IS NULL" if by_agent else "")
     # OFFSET 0 keeps the parent where it is: looked up for each vector in turn, and only until enough have passed.
     passes = f"CROSS JOIN LATERAL (SELECT FROM {schema}.{layout.table} r WHERE {live}{{}} OFFSET 0) k"
@@ -140,10 +153,11 @@ def candidates(store: PostgresStore, layout: Layout[Any], query: VectorQuery, pl
     )
     words = _Words(
         side,
-        f"v.tenant_id = {tenant} AND v.{partition} = ANY ((SELECT searched FROM vector_query)::{kind}[])",
+        f"v.tenant_id = {tenant} AND v.{partition} = ANY ({searched}::{kind}[])",
         passes.format(f" AND ({query.where})" if query.where else ""),
-        "(SELECT embedding FROM vector_query)",
-        parameter(query.limit, "bigint"),
+        embedding,
+        limit,
+        space,
         parameter,
     )
     if plan.hnsw is None:
@@ -152,9 +166,8 @@ def candidates(store: PostgresStore, layout: Layout[Any], query: VectorQuery, pl
             size = "(SELECT size FROM vector_size)"
     else:
         found, size = _approximate(words, plan, query), "NULL"
-    worst = parameter(None if query.min_score is None else 1.0 - query.min_score + _NOISE, "float8")
     ordered = (
-        f"vector_ordered AS MATERIALIZED (SELECT id, distance, nth_value(distance, {words.limit}::integer) OVER"
+        f"vector_ordered AS MATERIALIZED (SELECT id, distance, nth_value(distance, {limit}::integer) OVER"
         " (ORDER BY distance, id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS last FROM vector_found)"
     )
     cut = (
@@ -166,7 +179,8 @@ def candidates(store: PostgresStore, layout: Layout[Any], query: VectorQuery, pl
         f"json_build_array(id, model, dims)), '[]') FROM vector_present), 'size', {size},"
         " 'found', (SELECT count(*) FROM vector_ordered))::text AS report)"
     )
-    return Candidates(", ".join((given, present, found, ordered, cut, report)), args, tenant)
+    query_values = f"vector_query AS MATERIALIZED (SELECT {given})"
+    return Candidates(", ".join((query_values, present, found, ordered, cut, report)), args, tenant)
 
 
 def _exact(words: _Words, plan: Plan, counted: int) -> str:
@@ -178,16 +192,16 @@ def _exact(words: _Words, plan: Plan, counted: int) -> str:
         counted: vectors that are counted at most; more than ``plan.most``, which may be another one when the number is
             used again.
     """
-    space = words.parameter(plan.space_id, "integer")
+    # As a range: of unknown bounds the planner expects few rows, and takes the index whatever the share of the tenant.
+    whole = f"{words.own} AND v.space_id BETWEEN {words.space} AND {words.space}"
     size, guard = "", ""
     if plan.most is not None:
-        rows = f"SELECT FROM {words.side} v WHERE {words.own} AND v.space_id = {space}"
-        rows += f" LIMIT {words.parameter(counted, 'bigint')}"
+        rows = f"SELECT FROM {words.side} v WHERE {whole} LIMIT {int(counted)}"
         size = f"vector_size AS MATERIALIZED (SELECT count(*) AS size FROM ({rows}) c), "
         guard = f" AND (SELECT size FROM vector_size) <= {words.parameter(plan.most, 'bigint')}"
     return (
         f"{size}vector_scored AS MATERIALIZED (SELECT v.id, v.embedding <=> {words.embedding} AS distance"
-        f" FROM {words.side} v WHERE {words.own} AND v.space_id = {space}{guard}),"
+        f" FROM {words.side} v WHERE {whole}{guard}),"
         " vector_found AS MATERIALIZED (SELECT v.id, v.distance FROM (SELECT id, distance FROM vector_scored"
         f" ORDER BY distance, id OFFSET 0) v {words.kept} ORDER BY v.distance, v.id LIMIT {words.limit} + {_SPARE})"
     )
@@ -196,8 +210,8 @@ def _exact(words: _Words, plan: Plan, counted: int) -> str:
 def _approximate(words: _Words, plan: Plan, query: VectorQuery) -> str:
     """Return the CTEs that search through an HNSW index, in half precision, and score in full; up to ``vector_found``.
 
-    Literals, or the partial index is lost with the first generic plan. CASE, or the planner may leave the index for the
-    tenant's own, and sort.
+    Literals, or the partial index is lost with the first generic plan, and so may be any index where the planner does
+    not know how few rows are wanted. CASE, or it may leave the index for the tenant's own, and sort.
     """
     literals = f"v.space_id = {int(plan.space_id or 0)}"
     if plan.own:
@@ -208,7 +222,7 @@ def _approximate(words: _Words, plan: Plan, query: VectorQuery) -> str:
         f" FROM (SELECT v.id, v.embedding FROM {words.side} v {words.kept}"
         f" WHERE {literals} AND CASE WHEN {words.own} THEN true END"
         f" ORDER BY {indexed('v.embedding', plan.storage, dims)} <=> {words.embedding}::{plan.storage}({dims})"
-        f" LIMIT 2 * {words.limit}) v),"
+        f" LIMIT {2 << (query.limit - 1).bit_length()}) v),"
         " vector_found AS MATERIALIZED (SELECT id, distance FROM vector_scored"
         f" ORDER BY distance, id LIMIT {words.limit} + {_SPARE})"
     )

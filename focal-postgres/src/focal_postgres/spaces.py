@@ -129,6 +129,10 @@ class Spaces:
                 self._ids[model, dims] = rows[0][0]
         return known
 
+    def number(self, model: str, dims: int) -> int | None:
+        """Return the number of a space that was met before, or None."""
+        return self._ids.get((model, dims))
+
     async def known(self, *, refresh: bool = False) -> dict[Space, int]:
         """Return every space with its number.
 

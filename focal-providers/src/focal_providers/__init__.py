@@ -13,14 +13,30 @@ if TYPE_CHECKING:
     from focal_providers.anthropic.backend import AnthropicBackend
     from focal_providers.anthropic.llm import AnthropicProvider
     from focal_providers.anthropic.settings import AnthropicOptions
+    from focal_providers.openai.backend import OpenAIBackend
+    from focal_providers.openai.embedding import OpenAIEmbeddings
+    from focal_providers.openai.llm import OpenAIProvider
+    from focal_providers.openai.settings import OpenAIOptions
 
 _PUBLIC = {
     "AnthropicBackend": "focal_providers.anthropic.backend:AnthropicBackend",
     "AnthropicOptions": "focal_providers.anthropic.settings:AnthropicOptions",
     "AnthropicProvider": "focal_providers.anthropic.llm:AnthropicProvider",
+    "OpenAIBackend": "focal_providers.openai.backend:OpenAIBackend",
+    "OpenAIEmbeddings": "focal_providers.openai.embedding:OpenAIEmbeddings",
+    "OpenAIOptions": "focal_providers.openai.settings:OpenAIOptions",
+    "OpenAIProvider": "focal_providers.openai.llm:OpenAIProvider",
 }
 
-__all__ = ["AnthropicBackend", "AnthropicOptions", "AnthropicProvider"]
+__all__ = [
+    "AnthropicBackend",
+    "AnthropicOptions",
+    "AnthropicProvider",
+    "OpenAIBackend",
+    "OpenAIEmbeddings",
+    "OpenAIOptions",
+    "OpenAIProvider",
+]
 
 
 def __getattr__(name: str) -> Any:

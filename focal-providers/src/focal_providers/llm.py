@@ -39,7 +39,7 @@ from focal_providers.errors import UNREADABLE, Errors, Told
 from focal_providers.request import prepared
 from focal_providers.retry import rate_limit_state
 
-O = TypeVar("O", bound=ProviderOptions)
+Options = TypeVar("Options", bound=ProviderOptions)
 
 _PATIENCE = 1.0
 """Seconds that what may follow a complete answer, such as its usage, is waited for."""
@@ -136,7 +136,10 @@ class Wire(ABC):
 
     @abstractmethod
     async def open(self, client: Any, sent: Mapping[str, Any]) -> Any:
-        """Send a request for a stream and return the SDK's stream: the vendor's events, and ``response``."""
+        """Send a request for a stream and return it: the vendor's events as JSON, ``response``, and ``close()``.
+
+        None for an event says that no more will follow.
+        """
 
     @abstractmethod
     def read(self, body: Any) -> Read:
@@ -160,7 +163,7 @@ class Wire(ABC):
         raise AssertionError(f"{self.answer}s are not counted")
 
 
-class SDKProvider(LLMProvider, Generic[O]):
+class SDKProvider(LLMProvider, Generic[Options]):
     """A language model over a vendor's client.
 
     Args:
@@ -169,7 +172,7 @@ class SDKProvider(LLMProvider, Generic[O]):
         wire: which of the vendor's APIs.
     """
 
-    def __init__(self, client: SDKClient, options: O, wire: Wire) -> None:
+    def __init__(self, client: SDKClient, options: Options, wire: Wire) -> None:
         self._client = client
         self._options = options
         self._wire = wire
@@ -296,6 +299,8 @@ class SDKProvider(LLMProvider, Generic[O]):
             while not answer.ended:
                 try:
                     event = await (_soon(stream) if answer.complete else anext(stream))
+                    if event is None:
+                        break
                     shown = list(answer.take(event))
                 except StopAsyncIteration:
                     break

@@ -7,8 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from redis.asyncio import Sentinel
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from focal_core.context import BackendContext
 from focal_core.errors import FocalError, StoreUnavailableError
@@ -16,8 +15,9 @@ from focal_redis.address import Address, Host, read
 from focal_redis.cluster import Topology
 from focal_redis.connection import Argument, pack
 from focal_redis.endpoint import Endpoint
-from focal_redis.errors import connect_failure, first_word, refused
+from focal_redis.errors import first_word, refused
 from focal_redis.script import Script
+from focal_redis.sentinels import Sentinels
 from focal_redis.settings import RedisOptions
 
 _HOPS = 5
@@ -39,8 +39,7 @@ class RedisClient:
         self._address: Address | None = None
         self._single: Endpoint | None = None
         self._topology: Topology | None = None
-        self._sentinel: Sentinel | None = None
-        self._primary: Host | None = None
+        self._sentinels: Sentinels | None = None
         self._resolving: asyncio.Task[None] | None = None
 
     async def open(self, url: str | None = None) -> None:
@@ -60,12 +59,7 @@ class RedisClient:
                 await self._topology.refresh()
                 return
             if address.kind == "sentinel":
-                login = {name: address.arguments.get(name) for name in ("username", "password")}
-                self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
-                    list(address.hosts),
-                    socket_timeout=self.options.connect_timeout,
-                    sentinel_kwargs={"socket_timeout": self.options.connect_timeout, **login},
-                )
+                self._sentinels = Sentinels(address, self.options)
                 self._resolving = asyncio.create_task(self._resolve_now_and_then())
             self._single = Endpoint(self.options, address.arguments, address.tls, address.shown, self._locate)
             reply = await self._single.submit(_PROBE, writes=False)
@@ -87,23 +81,20 @@ class RedisClient:
 
     async def _locate(self) -> Host | None:
         assert self._address is not None
-        if self._sentinel is None:
+        if self._sentinels is None:
             return self._address.hosts[0] if self._address.hosts else None
-        try:
-            host, port = await self._sentinel.discover_master(self._address.service)
-        except RedisError as error:
-            raise connect_failure(error, self._address.shown) from None
-        self._primary = (host, int(port))
-        return self._primary
+        before = self._sentinels.primary
+        host = await self._sentinels.ask()
+        if before not in (None, host) and self._single is not None:
+            self._single.pool.drop_idle()
+        return host
 
     async def _resolve_now_and_then(self) -> None:
         """Leave a primary that the sentinels have replaced: cut off from them, it goes on answering."""
         while True:
             await asyncio.sleep(_RESOLVE_SECONDS)
-            before = self._primary
             with contextlib.suppress(FocalError):
-                if await self._locate() != before and self._single is not None:
-                    self._single.pool.drop_idle()
+                await self._locate()
 
     async def close(self) -> None:
         """Let running calls end, then close every connection; a second call does nothing."""
@@ -112,15 +103,13 @@ class RedisClient:
             self._resolving = None
         single, self._single = self._single, None
         topology, self._topology = self._topology, None
-        sentinel, self._sentinel = self._sentinel, None
+        sentinels, self._sentinels = self._sentinels, None
         if single is not None:
             await single.close()
         if topology is not None:
             await topology.close()
-        if sentinel is not None:
-            for one in sentinel.sentinels:
-                with contextlib.suppress(Exception):
-                    await one.aclose()
+        if sentinels is not None:
+            await sentinels.close()
 
     async def call(
         self, method: str, *command: Argument, key: bytes, writes: bool = False, repeat: bool = False
@@ -202,7 +191,7 @@ class RedisClient:
         try:
             if self._single is not None:
                 reply = await self._single.submit(data, writes=writes, repeat=repeat)
-                if isinstance(reply, ResponseError) and self._sentinel is not None and first_word(reply) == "READONLY":
+                if isinstance(reply, ResponseError) and self._sentinels is not None and first_word(reply) == "READONLY":
                     # It was the primary once; whoever comes next asks the sentinels.
                     self._single.pool.drop_idle()
                 return reply
@@ -222,12 +211,12 @@ class RedisClient:
                 reply = await endpoint.submit(data, writes=writes, repeat=repeat, asked=asked)
             except StoreUnavailableError:
                 # It may be gone for good; who comes next asks for the slots.
-                topology.forget()
+                topology.forget(endpoint)
                 raise
             word = first_word(reply) if isinstance(reply, ResponseError) else ""
             if word not in ("MOVED", "ASK") or (word == "ASK" and not follow):
                 if word in ("CLUSTERDOWN", "READONLY", "MASTERDOWN"):
-                    topology.forget()
+                    topology.forget(endpoint)
                 return reply
             _, slot, place = str(reply).split(" ")[:3]
             host, _, port = place.rpartition(":")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from redis.crc import key_slot
@@ -18,6 +20,8 @@ _SLOTS = 16_384
 _CLUSTER_SLOTS = pack("CLUSTER", "SLOTS")
 _PAUSE = 0.1
 """Seconds between two looks at the cluster."""
+_AT_ONCE = 4
+"""Servers that are asked at the same time."""
 
 
 class Topology:
@@ -64,11 +68,23 @@ class Topology:
         self._slots[slot] = endpoint
         return endpoint
 
-    def forget(self) -> None:
-        """Let the slots be asked for again: a server did not answer, or redirected."""
-        if asyncio.get_running_loop().time() - self._looked_at > _PAUSE and self._looking is None:
-            self._looking = asyncio.create_task(self._look())
+    def forget(self, endpoint: Endpoint | None = None) -> None:
+        """Let the slots be asked for again: a server did not answer, or redirected.
+
+        Args:
+            endpoint: the server that is not to be trusted before that.
+        """
+        if asyncio.get_running_loop().time() - self._looked_at > _PAUSE:
+            if endpoint is not None:
+                self._slots = [None if one is endpoint else one for one in self._slots]
+            self._begin()
+
+    def _begin(self) -> asyncio.Task[None]:
+        if self._looking is None:
+            # In no caller's context: the time of the call that happens to ask may be up.
+            self._looking = asyncio.get_running_loop().create_task(self._look(), context=Context())
             self._looking.add_done_callback(self._looked)
+        return self._looking
 
     def _looked(self, task: asyncio.Task[None]) -> None:
         self._looking = None
@@ -82,27 +98,36 @@ class Topology:
         Raises:
             StoreUnavailableError: no server tells.
         """
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
-            self._looking.add_done_callback(self._looked)
-        await asyncio.shield(self._looking)
+        await asyncio.shield(self._begin())
 
     async def _look(self) -> None:
+        """Ask some servers at once, so that one that is silent delays nobody, and the others if none of them tells."""
+        hosts = list(dict.fromkeys([*self._endpoints, *self._seeds]))
+        random.shuffle(hosts)
         failure: FocalError | None = None
-        for host in dict.fromkeys([*self._endpoints, *self._seeds]):
+        for first in range(0, len(hosts), _AT_ONCE):
+            questions = [asyncio.ensure_future(self._ask(host)) for host in hosts[first : first + _AT_ONCE]]
             try:
-                reply = await self.at(host).submit(_CLUSTER_SLOTS, writes=False)
-            except FocalError as error:
-                failure = error
-                continue
-            if isinstance(reply, ResponseError) or not reply:
-                continue
-            self._learn(reply, host)
-            self._looked_at = asyncio.get_running_loop().time()
-            return
+                for answer in asyncio.as_completed(questions):
+                    try:
+                        reply, host = await answer
+                    except FocalError as error:
+                        failure = error
+                        continue
+                    if not isinstance(reply, ResponseError) and reply:
+                        self._learn(reply, host)
+                        self._looked_at = asyncio.get_running_loop().time()
+                        return
+            finally:
+                for question in questions:
+                    question.cancel()
+                await asyncio.wait(questions)
         raise failure or StoreUnavailableError(
             "no server of the Redis cluster knows its slots", code="cluster_down", hint="is it a cluster?"
         )
+
+    async def _ask(self, host: Host) -> tuple[Any, Host]:
+        return await self.at(host).submit(_CLUSTER_SLOTS, writes=False), host
 
     def _learn(self, reply: list[Any], asked: Host) -> None:
         slots: list[Endpoint | None] = [None] * _SLOTS

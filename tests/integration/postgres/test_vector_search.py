@@ -146,6 +146,38 @@ class TestPlans(PostgresStoreCase):
                     plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}", *args))
                     assert "Index Scan using hnsw_rule_vectors_" in plan
 
+    @pytest.mark.parametrize("statement", ["index", "exact"])
+    async def test_plan_is_kept(self, statement: str) -> None:
+        """PostgreSQL plans a search five times and then no more, by an index whatever the share of the tenant."""
+        rows = [*rules(400), *rules(3, 2, tenant=THEIRS)]
+        how = {} if statement == "index" else {"exact_search_max_rows": 1_000}
+        async with self.indexed(*rows, **how) as store:
+            ran: list[tuple[str, Any]] = []
+            fetch = store.database.fetch
+
+            async def kept(method: str, sql: str, *args: Any, **how: Any) -> Any:
+                ran.append((sql, args))
+                return await fetch(method, sql, *args, **how)
+
+            store.database.fetch = kept
+            for tenant in (OURS, THEIRS, OURS):
+                await store.vector_search_rules(vector(Random(5)), tenant, AGENT, Scope.GLOBAL, limit=3)
+            async with connected(store.database.options.url.get_secret_value()) as connection:
+                await introduce(connection)
+                await connection.execute("ANALYZE")
+                sql, args = ran[-1]
+                prepared = await connection.prepare(sql, name="kept")
+                for _ in range(8):
+                    await prepared.fetch(*args)
+                found = await connection.fetchrow(
+                    "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = 'kept'"
+                )
+                assert tuple(found) == (3, 5)
+                await connection.execute("SET plan_cache_mode = force_generic_plan")
+                plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}", *args))
+                assert ("hnsw_rule_vectors_" if statement == "index" else "ix_rule_vectors_agent_id") in plan
+                assert "Seq Scan on rule_vectors" not in plan
+
     async def test_behind_a_transaction_pooler(self) -> None:
         """Without session state the settings of the search travel with it."""
         rows = rules(400)

@@ -30,6 +30,8 @@ from focal_redis.conversation import RedisSessionStore
 from focal_redis.keys import Keys
 from focal_testkit.data.audit import AGENT
 from focal_testkit.data.conversation import placed
+from focal_testkit.faults.connection import Faults
+from focal_testkit.faults.proxy import FaultProxy
 from focal_testkit.servers.redis import ask
 from focal_testkit.servers.redis_cluster import RedisCluster
 from focal_testkit.servers.redis_sentinel import RedisSentinel
@@ -171,6 +173,22 @@ async def test_a_cluster_goes_on_when_a_primary_is_killed(
     judge("cluster", load, wait_replicas)
 
 
+async def test_a_cluster_goes_on_when_a_primary_falls_silent(private_redis_cluster: RedisCluster) -> None:
+    """P10: its machine is gone without a word: nobody is told, connections stand, and new ones wait."""
+    cluster = private_redis_cluster
+    async with opened(cluster.url) as store:
+        load = Load(store)
+        async with load.running() as tenants:
+            key = Keys(PREFIX).session(tenants[0], FIRST).persist
+            silent = await asyncio.to_thread(cluster.primary_of, key)
+            silent.pause()
+            try:
+                await load.everybody_writes()
+            finally:
+                silent.kill()
+    judge("cluster, silent", load, 0)
+
+
 @REPLICATED
 async def test_sentinels_lead_to_the_new_primary(redis_sentinel: RedisSentinel, wait_replicas: int) -> None:
     """P10: the primary is killed under load, the sentinels promote its replica: the client finds it by itself."""
@@ -191,6 +209,20 @@ async def test_sentinels_lead_to_the_new_primary(redis_sentinel: RedisSentinel, 
                 await asyncio.to_thread(redis_sentinel.rejoin, killed)
             await load.everybody_writes()
     judge("sentinel", load, wait_replicas)
+
+
+async def test_sentinels_lead_away_from_a_primary_that_falls_silent(redis_sentinel: RedisSentinel) -> None:
+    """P10: the same where the primary hangs: connections to it stand, and new ones wait."""
+    async with opened(redis_sentinel.url) as store:
+        load = Load(store)
+        async with load.running():
+            silent = redis_sentinel.primary
+            silent.pause()
+            try:
+                await load.everybody_writes()
+            finally:
+                silent.kill()
+    judge("sentinel, silent", load, 0)
 
 
 def judge(what: str, load: Load, wait_replicas: int) -> None:
@@ -217,13 +249,38 @@ async def test_a_replaced_primary_that_still_answers_is_left(
         await asyncio.to_thread(old.pause)
         try:
             new = await asyncio.to_thread(redis_sentinel.wait_until_replaced, old)
-            await until(lambda: store.client._primary is not None and store.client._primary[1] == new.port, PATIENCE)
+            sentinels = store.client._sentinels
+            assert sentinels is not None
+            await until(lambda: sentinels.primary == ("127.0.0.1", new.port), PATIENCE)
         finally:
             old.resume()
         await store.save(placed(1, tenant))
         persist = Keys(PREFIX).session(tenant, placed(1).session_id).persist
         with new.client() as redis:
             assert redis.exists(persist)
+
+
+async def test_sentinels_that_are_dead_or_silent_delay_nobody(redis_sentinel: RedisSentinel) -> None:
+    """P10: one of three is dead, one hangs: a client opens, and connects anew, well within its deadline.
+
+    The third asks for no password, as sentinels often do where the servers have one.
+    """
+    dead, hanging, living = redis_sentinel.sentinels
+    dead.kill()
+    with living.client() as sentinel:
+        ask(sentinel, "ACL", "SETUSER", "default", "nopass")
+    async with FaultProxy("127.0.0.1", hanging.port, faults=Faults(connect="hang")) as proxy:
+        url = redis_sentinel.url.replace(f":{hanging.port}", f":{proxy.port}")
+        assert f":{living.port}" in url
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with opened(url, deadline=5.0) as store:
+            await store.save(placed(0, uuid4()))
+            (endpoint,) = store.client.endpoints
+            endpoint.pool.drop_idle()
+            await store.save(placed(1, uuid4()))
+        # Two of three make a majority: where one alone answers, the silent one is waited for, as long as to connect.
+        assert loop.time() - began < 3.0
 
 
 async def test_a_primary_that_has_become_a_replica_is_left_at_its_first_refusal(redis_sentinel: RedisSentinel) -> None:

@@ -21,7 +21,6 @@ from focal_core.conversation.models import Channel, Session, SessionStatus, Tier
 from focal_core.conversation.store import SessionStore
 from focal_core.deadline import as_calls
 from focal_core.errors import ConfigurationError, OutcomeUnknownError, StoreUnavailableError
-from focal_core.gate import require_tenant
 from focal_core.health import CheckResult
 from focal_core.ids import NIL
 from focal_core.paging import Page
@@ -100,7 +99,6 @@ class TieredSessionStore(SessionStore):
         await self._tier.drain()
 
     async def get(self, session_id: UUID, *, tenant_id: UUID | None = None, promote: bool = True) -> Session | None:
-        require_tenant(tenant_id, self.context, "get")
         if promote and tenant_id is not None and self._tier.awake():
             return await (self._verified if self._verify_hot else self._believed)(tenant_id, session_id)
         session = await self._durable.get(session_id, tenant_id=tenant_id, promote=False)
@@ -183,7 +181,7 @@ class TieredSessionStore(SessionStore):
         return True
 
     async def delete(self, session_id: UUID, *, tenant_id: UUID | None = None) -> bool:
-        tenant = await self._owner(session_id, tenant_id, "delete")
+        tenant = await self._owner(session_id, tenant_id)
         if tenant is None:
             return False
         async with self._fenced_in_doubt(tenant, session_id, _EVERY_VERSION):
@@ -235,7 +233,6 @@ class TieredSessionStore(SessionStore):
 
     async def promote_to_hot(self, session_id: UUID, *, tenant_id: UUID | None = None) -> bool:
         """Put a copy; ``StoreUnavailableError`` when the hot store does not answer."""
-        require_tenant(tenant_id, self.context, "promote_to_hot")
         session = await self._durable.get(session_id, tenant_id=tenant_id, promote=False)
         if session is None:
             return False
@@ -245,9 +242,8 @@ class TieredSessionStore(SessionStore):
 
     async def demote_to_persistent(self, session_id: UUID, *, tenant_id: UUID | None = None) -> bool:
         """End the copy; ``StoreUnavailableError`` when the hot store does not answer."""
-        tenant = await self._owner(session_id, tenant_id, "demote_to_persistent")
-        stored = None if tenant is None else await self._durable.version_of(session_id, tenant_id=tenant)
-        if tenant is None or stored is None:
+        tenant = await self._owner(session_id, tenant_id)
+        if tenant is None or (stored := await self._durable.version_of(session_id, tenant_id=tenant)) is None:
             return False
         ended = self._end_copy(tenant, session_id) if self._verify_hot else self._fence(tenant, session_id, stored[0])
         if not await ended:
@@ -255,9 +251,8 @@ class TieredSessionStore(SessionStore):
         return True
 
     async def tier_of(self, session_id: UUID, *, tenant_id: UUID | None = None) -> Tier | None:
-        tenant = await self._owner(session_id, tenant_id, "tier_of")
-        stored = None if tenant is None else await self._durable.version_of(session_id, tenant_id=tenant)
-        if stored is None:
+        tenant = await self._owner(session_id, tenant_id)
+        if tenant is None or (stored := await self._durable.version_of(session_id, tenant_id=tenant)) is None:
             return None
         hot = self._tier.awake() and stored == await self._tier.ask(
             READ_PATIENCE, self._hot.version_of, session_id, tenant_id=tenant
@@ -285,8 +280,7 @@ class TieredSessionStore(SessionStore):
             raise _hot_tier_lost(f"tenant {tenant_id} is erased", "erase_tenant")
         return removed
 
-    async def _owner(self, session_id: UUID, tenant_id: UUID | None, method: str) -> UUID | None:
-        require_tenant(tenant_id, self.context, method)
+    async def _owner(self, session_id: UUID, tenant_id: UUID | None) -> UUID | None:
         if tenant_id is not None:
             return tenant_id
         found = await self._durable.get(session_id, promote=False)

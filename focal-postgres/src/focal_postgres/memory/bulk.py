@@ -6,11 +6,12 @@ import asyncio
 import functools
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from focal_core.errors import DuplicateError
+from focal_core.errors import DuplicateError, FocalError, StoreError
 from focal_core.memory.models import Episode
 from focal_core.memory.rules import refuse_unless_repeat
 from focal_core.memory.store.episodes import EpisodeStore
@@ -23,11 +24,11 @@ CHUNK_ROWS = 10_000
 CHUNK_COMPONENTS = 16_000_000
 """Rows and vector components (64 MB) that go into one pair of COPY statements."""
 
-_PIECE = 262_144
+_PIECE = 131_072
 """Bytes that are handed over at a time; others run in between."""
 
-_TURN = 256
-"""Episodes that are checked before others run."""
+AT_ONCE = 256
+"""Episodes that are checked before anything is awaited."""
 
 _ATTEMPTS = 3
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -39,36 +40,106 @@ _UUID_OID, _ONE_DIMENSION = 2950, 1
 _NO_POSITIONS = "\0\0\0"
 """Ends a lexeme of a tsvector: the zero of a C string, and a count of two bytes."""
 
+
+class _NewSpaceError(StoreError):
+    """A vector is of a space that this process has not met.
+
+    Args:
+        model: of the space.
+        dims: of the space.
+    """
+
+    def __init__(self, model: str, dims: int) -> None:
+        super().__init__(f"{model} ({dims}) is new")
+        self.space = model, dims
+
+
 class _Batch:
-    """Rows in the form that COPY takes, but for their vectors, which are packed when they are sent.
+    """The rows of a batch in the form that COPY takes, made when they are asked for, but for their vectors.
 
     Bytes and lists of them: the collector would walk models that are kept, and every component of their vectors.
 
+    Args:
+        episodes: what the rows are made of.
+        admit: returns a checked copy of an episode.
+        number_of: the number of a space, or None.
+
     Attributes:
         numbers: key -> position, here and in the lists; of repeats the first one's.
-        episodes: what the rows were made of.
+        episodes: one for each row.
         parents: rows of the parent table.
         heads: rows of the side table up to the components; empty where there is no vector.
         vectors: the components, or None.
+        end: the number after those of the last chunk.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        episodes: Sequence[Episode],
+        admit: Callable[[Episode], Episode],
+        number_of: Callable[[str, int], int | None],
+    ) -> None:
+        self._given = episodes
+        self.admit = admit
+        self._number_of = number_of
+        self._taken = 0
         self.numbers: dict[bytes, int] = {}
         self.episodes: list[Episode] = []
         self.parents: list[bytes] = []
         self.heads: list[bytes] = []
         self.vectors: list[Sequence[float] | None] = []
+        self.end = 0
 
-    def add(self, episode: Episode, row: Episode, space_id: int | None) -> None:
-        """Append a row that was made of an episode."""
-        self.episodes.append(episode)
-        self.parents.append(_parent(row, space_id))
-        self.heads.append(b"" if space_id is None else _side(row, space_id))
-        self.vectors.append(row.embedding)
+    def take(self, row: Episode) -> None:
+        """Append the checked copy of the next episode.
 
-    def sides(self, chosen: Iterable[int]) -> Iterator[tuple[bytes, ...]]:
+        Raises:
+            DuplicateError: it was given before with other content.
+            _NewSpaceError: to be entered; then it can be taken.
+        """
+        vector, space = row.embedding, None
+        if vector and row.embedding_model:
+            space = self._number_of(row.embedding_model, len(vector))
+            if space is None:
+                raise _NewSpaceError(row.embedding_model, len(vector))
+        if (first := self.numbers.setdefault(_key(row), len(self.parents))) < len(self.parents):
+            refuse_unless_repeat(row, self.admit(self.episodes[first]))
+        else:
+            self.episodes.append(self._given[self._taken])
+            self.parents.append(_parent(row, space))
+            self.heads.append(b"" if space is None else _side(row, space))
+            self.vectors.append(vector)
+        self._taken += 1
+
+    def has(self, number: int) -> bool:
+        """Return whether there is a row of a number, made if need be.
+
+        Raises:
+            FocalError: the next episode cannot be stored, or not yet, as ``take``.
+        """
+        while number >= len(self.parents):
+            if self._taken == len(self._given):
+                return False
+            self.take(self.admit(self._given[self._taken]))
+        return True
+
+    def chunk(self, start: int) -> Iterator[int]:
+        """Yield the numbers of the rows from one on that go into one pair of COPY statements.
+
+        An episode that cannot be stored ends it: a COPY that failed would have to be cancelled. ``has(end)`` tells.
+        """
+        self.end, components = start, 0
+        with suppress(FocalError):
+            while self.has(self.end):
+                components += len(self.vectors[self.end] or ())
+                if self.end > start and (self.end - start == CHUNK_ROWS or components > CHUNK_COMPONENTS):
+                    return
+                self.end += 1
+                yield self.end - 1
+
+    def sides(self, numbers: Iterable[int]) -> Iterator[tuple[bytes, ...]]:
         """Yield rows of the side table in parts."""
-        for number in chosen:
+        for number in numbers:
             if (vector := self.vectors[number]) is not None:
                 # A slice is a plain tuple, which is handed on as it is; a subclass would be copied item by item.
                 yield self.heads[number], _components(len(vector)).pack(*vector[:])
@@ -78,82 +149,69 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
     """``add_episodes``."""
 
     async def add_episodes(self, episodes: Sequence[Episode]) -> list[UUID]:
-        batch = _Batch()
-        for number, episode in enumerate(episodes, start=1):
-            row, _ = self.admitted(episode)
-            if number % _TURN == 0:
-                await asyncio.sleep(0)
-            if (first := batch.numbers.setdefault(_key(row), len(batch.parents))) < len(batch.parents):
-                refuse_unless_repeat(row, self.admitted(batch.episodes[first])[0])
-                continue
-            space = None
+        spaces = self.database.spaces
+        batch = _Batch(episodes, lambda episode: self.admitted(episode)[0], spaces.number)
+        # The others are checked while the server stores what comes before them.
+        rows = [batch.admit(episode) for episode in episodes[:AT_ONCE]]
+        for row in rows:
             if row.embedding and row.embedding_model:
-                space = await self.database.spaces.id_of(row.embedding_model, len(row.embedding))
-            batch.add(episode, row, space)
+                await spaces.id_of(row.embedding_model, len(row.embedding))
+        for row in rows:
+            batch.take(row)
         # Looked up only when the database has met one: that a batch is new is the normal case.
-        look = False
-        for attempt in range(_ATTEMPTS):
+        look, attempts = False, _ATTEMPTS
+        while attempts:
             try:
                 await self._load(batch, look=look)
                 break
+            except _NewSpaceError as new:
+                await spaces.id_of(*new.space)
             except DuplicateError as error:
-                if error.details.get("constraint") != "pk_episodes" or attempt == _ATTEMPTS - 1:
+                attempts -= 1
+                if error.details.get("constraint") != "pk_episodes" or not attempts:
                     raise
                 look = True
         return [episode.id for episode in episodes]
 
     async def _load(self, batch: _Batch, *, look: bool) -> None:
         async def work(connection: Connection) -> None:
-            for chunk in _chunks(batch.vectors):
-                new = await self._new(connection, batch, chunk) if look else chunk
+            start = 0
+            while batch.has(start):
+                stored = await self._stored(connection, batch, [*batch.chunk(start)]) if look else set()
                 await connection.copy_to_table(
                     EPISODES.table,
                     schema_name=self.schema,
                     columns=[*EPISODES.names, "content_folded", "content_tsv"],
-                    source=_stream((batch.parents[number],) for number in new),
+                    source=_stream((batch.parents[number],) for number in batch.chunk(start) if number not in stored),
                     format="binary",
                 )
                 await connection.copy_to_table(
                     EPISODES.vectors,
                     schema_name=self.schema,
                     columns=["tenant_id", "id", "space_id", "group_id", "embedding"],
-                    source=_stream(batch.sides(new)),
+                    source=_stream(batch.sides(one for one in range(start, batch.end) if one not in stored)),
                     format="binary",
                 )
+                start = batch.end
 
         await self.database.transaction("add_episodes", work, bulk=True, repeat=True)
 
-    async def _new(self, connection: Connection, batch: _Batch, chunk: range) -> list[int]:
-        """Return the numbers of the rows that are not stored; those that are must be repeats."""
+    async def _stored(self, connection: Connection, batch: _Batch, numbers: list[int]) -> set[int]:
+        """Return the numbers of the rows that are stored already, and must be repeats."""
         records = await connection.fetch(
             f"SELECT {EPISODES.select()} FROM unnest($1::uuid[], $2::uuid[]) k (tenant_id, id)"
             f" JOIN {EPISODES.source(self.schema)} ON r.tenant_id = k.tenant_id AND r.id = k.id",
-            [batch.episodes[number].tenant_id for number in chunk],
-            [batch.episodes[number].id for number in chunk],
+            [batch.episodes[number].tenant_id for number in numbers],
+            [batch.episodes[number].id for number in numbers],
         )
-        new = dict.fromkeys(chunk)
-        for stored in map(EPISODES.load, records):
-            number = batch.numbers[_key(stored)]
-            refuse_unless_repeat(self.admitted(batch.episodes[number])[0], stored)
-            del new[number]
-        return list(new)
+        stored = {batch.numbers[_key(row)]: row for row in map(EPISODES.load, records)}
+        for number, row in stored.items():
+            refuse_unless_repeat(batch.admit(batch.episodes[number]), row)
+        return set(stored)
 
 
 def _key(row: Episode) -> bytes:
     return row.tenant_id.bytes + row.id.bytes
-
-
-def _chunks(vectors: Sequence[Sequence[float] | None]) -> Iterator[range]:
-    """Yield the positions of vectors in runs that go into one pair of COPY statements."""
-    start, components = 0, 0
-    for number, vector in enumerate(vectors):
-        size = len(vector or ())
-        if number > start and (number - start == CHUNK_ROWS or components + size > CHUNK_COMPONENTS):
-            yield range(start, number)
-            start, components = number, 0
-        components += size
-    if start < len(vectors):
-        yield range(start, len(vectors))
 
 
 async def _stream(rows: Iterable[tuple[bytes, ...]]) -> AsyncIterator[bytes]:
@@ -165,6 +223,8 @@ async def _stream(rows: Iterable[tuple[bytes, ...]]) -> AsyncIterator[bytes]:
         if size > _PIECE:
             yield b"".join(piece)
             piece, size = [], 0
+            # The driver lets others run only while it waits for the network.
+            await asyncio.sleep(0)
     yield b"".join([*piece, _TRAILER])
 
 

@@ -11,8 +11,8 @@ from focal_core.context import BackendContext
 from focal_core.errors import ConfigurationError
 from focal_core.health import HealthReport
 from focal_core.plugins.backend import CONTRACT, Backend
-from focal_providers.anthropic.llm import AnthropicProvider, sdk_client
-from focal_providers.anthropic.settings import AnthropicOptions
+from focal_providers.anthropic.llm import AnthropicProvider
+from focal_providers.anthropic.settings import AnthropicClient, AnthropicOptions
 
 
 class AnthropicBackend(Backend):
@@ -29,7 +29,7 @@ class AnthropicBackend(Backend):
     def __init__(self, options: BaseModel, context: BackendContext) -> None:
         super().__init__(options, context)
         settings = cast("AnthropicOptions", options)
-        self._client = sdk_client(settings)
+        self._client = AnthropicClient(settings)
         self._llm = AnthropicProvider(self._client, settings)
 
     async def open(self) -> None:

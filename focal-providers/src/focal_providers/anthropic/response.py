@@ -6,18 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from focal_core.providers.models import (
-    FinishReason,
-    LLMMessage,
-    LLMResponse,
-    Part,
-    RateLimitState,
-    TextPart,
-    ThinkingPart,
-    ToolCallPart,
-)
+from focal_core.providers.models import FinishReason, Part, TextPart, ThinkingPart, ToolCallPart
 from focal_core.usage import TokenUsage
 from focal_providers.anthropic.request import PROVIDER
+from focal_providers.llm import Read
 
 RAW_INPUT = "_raw_input"
 """Key of a block under which a stream keeps the text that a tool's arguments were written as."""
@@ -33,20 +25,8 @@ _FINISHES: Mapping[str, FinishReason] = {
 }
 
 
-def read_message(
-    body: Any,
-    *,
-    request_id: str | None = None,
-    rate_limit: RateLimitState | None = None,
-    raw: Any = None,
-) -> LLMResponse:
-    """Return the response that a message stands for.
-
-    Args:
-        body: JSON of the message.
-        request_id: from the headers.
-        rate_limit: from the headers.
-        raw: the vendor's object, where it is kept.
+def read_message(body: Any) -> Read:
+    """Return what the JSON of a message says.
 
     Raises:
         TypeError: it is no message; likewise ValueError, LookupError and AttributeError.
@@ -54,17 +34,12 @@ def read_message(
     reason = body["stop_reason"]
     if not isinstance(reason, str):
         raise TypeError("the stop reason is missing")
-    parts = [part for block in body["content"] if (part := _part(block)) is not None]
-    return LLMResponse(
-        message=LLMMessage(role="assistant", parts=parts),
+    return Read(
+        parts=tuple(part for block in body["content"] if (part := _part(block)) is not None),
         finish_reason=_FINISHES.get(reason, "other"),
         finish_detail=_detail(body, reason),
         usage=read_usage(body.get("usage")),
         model=body["model"],
-        provider=PROVIDER,
-        request_id=request_id,
-        rate_limit=rate_limit,
-        raw=raw,
     )
 
 

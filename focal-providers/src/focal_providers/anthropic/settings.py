@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from focal_core.providers.options import ProviderOptions
-from focal_providers.client import Vendor
+from focal_providers.client import SDKClient, Vendor
 
 ANTHROPIC = Vendor(
     provider="anthropic",
@@ -21,3 +23,21 @@ class AnthropicOptions(ProviderOptions):
 
     A gateway that reads the key from ``x-api-key`` only needs it in ``headers`` too.
     """
+
+
+class AnthropicClient(SDKClient):
+    """Anthropic's client; it makes no spans of its own.
+
+    Args:
+        options: key, address, headers, limits of the pool.
+    """
+
+    def __init__(self, options: AnthropicOptions) -> None:
+        super().__init__(ANTHROPIC, options, open_telemetry=False)
+
+    def _build(self) -> Any:
+        client = super()._build()
+        # The SDK imports these when they are asked for first, which would hold up the event loop.
+        for _ in (client.messages, client.models):
+            pass
+        return client

@@ -1,10 +1,11 @@
-"""What both of OpenAI's wires have in common: attachments, tool results, schemas, reasons to end, tool calls, counts."""
+"""What both of OpenAI's wires have in common: attachments, failures, schemas, options, tool calls, counts."""
 
 from __future__ import annotations
 
 import json
 from base64 import b64encode
 from collections.abc import Mapping
+from mimetypes import guess_extension
 from typing import Any
 
 from focal_core.providers.dialects import NUMBER_CONSTRAINTS, Dialect, wire_schema
@@ -27,6 +28,11 @@ STRICT = Dialect(
 def data_url(part: ImagePart | FilePart) -> str:
     """Return the bytes of an attachment as a URL; it has some."""
     return f"data:{part.media_type};base64,{b64encode(part.data or b'').decode('ascii')}"
+
+
+def file_name(part: FilePart) -> str:
+    """Return what a file is called; the wires want a name, and read the kind of the file from it."""
+    return part.name or f"file{guess_extension(part.media_type or '') or ''}"
 
 
 def failure(text: str) -> str:

@@ -14,14 +14,7 @@ from focal_providers.openai.responses.request import arguments as responses_argu
 from focal_providers.openai.responses.request import counting_arguments
 from focal_providers.openai.responses.response import read_response
 from focal_providers.openai.responses.stream import AccumulatedResponse
-
-
-async def _stream(create: Any, sent: Mapping[str, Any]) -> Any:
-    """Return a stream whose events are plain JSON: the SDK would build the first class it knows of what it does not."""
-    from openai import AsyncStream
-
-    reply = await create(**sent, stream=True)
-    return reply.parse(to=AsyncStream[object])
+from focal_providers.openai.sse import EventStream
 
 
 class ResponsesWire(Wire):
@@ -42,7 +35,8 @@ class ResponsesWire(Wire):
 
     async def open(self, client: Any, sent: Mapping[str, Any]) -> Any:
         """Call ``responses.create`` for a stream."""
-        return await _stream(client.responses.with_raw_response.create, sent)
+        reply = await client.responses.with_raw_response.create(**sent, stream=True)
+        return EventStream(reply.http_response)
 
     def read(self, body: Any) -> Read:
         """Read a response."""
@@ -87,7 +81,8 @@ class ChatWire(Wire):
     async def open(self, client: Any, sent: Mapping[str, Any]) -> Any:
         """Call ``chat.completions.create`` for a stream that tells its usage at the end."""
         told = {"stream_options": {"include_usage": True}}
-        return await _stream(client.chat.completions.with_raw_response.create, {**sent, **told})
+        reply = await client.chat.completions.with_raw_response.create(**sent, **told, stream=True)
+        return EventStream(reply.http_response)
 
     def read(self, body: Any) -> Read:
         """Read a completion."""

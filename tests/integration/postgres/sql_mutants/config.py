@@ -51,7 +51,7 @@ MUTANTS = [
             ("CONFIG-031", "STORE-001[vector_search_rules]"),
         ),
         of=_SEARCH,
-        old=r"[rv]\.tenant_id = (\$\d+::uuid)",
+        old=r"[rv]\.tenant_id = (\(SELECT tenant FROM vector_query\))",
         new=r"\1 IS NOT NULL",
     ),
     SqlMutant(
@@ -166,7 +166,7 @@ MUTANTS = [
     SqlMutant(
         *("search_any_space", "config", "A search compares the vectors of all models.", ("CONFIG-024", "CONFIG-026")),
         of=_SEARCH,
-        old=r"v\.space_id = (\$\d+::integer)",
+        old=r"v\.space_id BETWEEN (\(SELECT space FROM vector_query\)) AND \1",
         new=r"\1 IS NOT NULL",
     ),
     SqlMutant(
@@ -184,7 +184,7 @@ MUTANTS = [
     SqlMutant(
         *("filter_behind_limit", "config", "A search filters the nearest rows only.", ("CONFIG-029",)),
         of=_SEARCH,
-        old=r"OFFSET 0\) v (CROSS JOIN LATERAL .*? LIMIT )(\$\d+::bigint)",
+        old=r"OFFSET 0\) v (CROSS JOIN LATERAL .*? LIMIT )(\(SELECT wanted FROM vector_query\))",
         new=r"LIMIT \2) v \1\2",
     ),
     SqlMutant(

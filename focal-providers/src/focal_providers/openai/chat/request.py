@@ -16,7 +16,7 @@ from focal_core.providers.models import (
     ToolResultPart,
     ToolSpec,
 )
-from focal_providers.openai.parts import data_url, failure, format_of, shared
+from focal_providers.openai.parts import data_url, failure, file_name, format_of, shared
 from focal_providers.openai.settings import PROVIDER
 from focal_providers.request import unsupported
 
@@ -108,9 +108,9 @@ def _piece(part: TextPart | ImagePart | FilePart, model: str | None) -> dict[str
         return {"type": "image_url", "image_url": {"url": part.url or data_url(part)}}
     if part.url is not None:
         raise unsupported("Chat Completions takes no files by URL", PROVIDER, model, "send its bytes")
-    named = {} if part.name is None else {"filename": part.name}
     if part.data is not None:
-        return {"type": "file", "file": {"filename": "file", **named, "file_data": data_url(part)}}
+        return {"type": "file", "file": {"filename": file_name(part), "file_data": data_url(part)}}
+    named = {} if part.name is None else {"filename": part.name}
     return {"type": "file", "file": {**named, "file_id": part.file_id}}
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from focal_core.providers.models import StreamEvent, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallStart
-from focal_providers.llm import Accumulated
+from focal_providers.errors import Told
+from focal_providers.llm import Accumulated, Failed
 from focal_providers.openai.chat.response import THOUGHTS, call_id, thought
 from focal_providers.openai.parts import usage
 
@@ -35,6 +36,8 @@ class AccumulatedCompletion(Accumulated):
 
     def take(self, event: Any) -> Iterator[StreamEvent]:
         """Add a chunk, a JSON object."""
+        if event.get("error"):
+            raise Failed(Told.of(event))
         self._model = event.get("model") or self._model
         for choice in event.get("choices") or ():
             # More than one is none of focal's asking.

@@ -17,7 +17,7 @@ from focal_core.providers.models import (
     ToolResultPart,
     ToolSpec,
 )
-from focal_providers.openai.parts import data_url, failure, format_of, shared
+from focal_providers.openai.parts import data_url, failure, file_name, format_of, shared
 from focal_providers.openai.settings import PROVIDER
 from focal_providers.request import unsupported
 
@@ -136,7 +136,7 @@ def _content(part: TextPart | ImagePart | FilePart) -> dict[str, Any]:
         return {**image, "image_url": part.url or data_url(part)}
     named = {} if part.name is None else {"filename": part.name}
     if part.data is not None:
-        return {"type": "input_file", "filename": "file", **named, "file_data": data_url(part)}
+        return {"type": "input_file", "filename": file_name(part), "file_data": data_url(part)}
     if part.url is not None:
         return {"type": "input_file", **named, "file_url": part.url}
     return {"type": "input_file", **named, "file_id": part.file_id}
@@ -153,7 +153,7 @@ def _output(part: ToolResultPart) -> str | list[dict[str, Any]]:
 
 
 def _thought(part: ThinkingPart) -> list[dict[str, Any]]:
-    """Return an item as the vendor made it; none for thinking that is known by its id only, as nothing is kept there."""
+    """Return an item as the vendor made it; none for one that is an id only, since nothing is kept there."""
     item = dict(part.opaque)
     if "type" not in item or (item["type"] == "reasoning" and not any(item.get(name) for name in _CARRIED)):
         return []

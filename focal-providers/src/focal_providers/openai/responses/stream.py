@@ -80,7 +80,8 @@ class AccumulatedResponse(Accumulated):
 
     def _grow(self, index: int, text: str) -> Iterator[StreamEvent]:
         item = self._items[index]
-        if text:
+        # What is told behind the end of an item was handed over with it.
+        if text and not item.done:
             item.pieces.append(text)
             if item.number is not None:
                 yield ToolCallDelta(item.number, text)
@@ -95,9 +96,10 @@ class AccumulatedResponse(Accumulated):
             yield from self._begin(index, json)
         item = self._items[index]
         whole, shown = text_of(json), "".join(item.pieces)
-        item.json, item.done = json, True
+        item.json = json
         if whole.startswith(shown):
             yield from self._grow(index, whole[len(shown) :])
+        item.done = True
 
     def _end(self, response: dict[str, Any]) -> Iterator[StreamEvent]:
         self._response = response

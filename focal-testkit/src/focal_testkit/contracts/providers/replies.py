@@ -301,9 +301,9 @@ _STATUSES: tuple[FaultCase, ...] = (
     FaultCase("connection_closed_between_calls", only(_closed), calls=3),
     FaultCase("connection_kept_between_calls", only(Wire.good), calls=3),
 )
-# A batch of texts that is too long is halved, which is a rule of its own.
+# A batch of texts that is too long or too large is halved, which is a rule of its own.
 STATUSES = tuple(
-    replace(case, modes=EVERY) if case.modes == ASKED and case.error is not ContextTooLong else case
+    replace(case, modes=EVERY) if case.modes == ASKED and case.error not in (ContextTooLong, ContentTooLarge) else case
     for case in _STATUSES
 )
 """Status codes and the headers beside them."""

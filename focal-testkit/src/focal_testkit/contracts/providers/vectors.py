@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf, nan
 from typing import Any
 
-from focal_core.errors import ContextTooLong, MalformedResponse
+from focal_core.errors import ContentTooLarge, ContextTooLong, MalformedResponse
 from focal_core.usage import TokenUsage
 from focal_testkit.contracts.providers.fault_case import TEXTS, FaultCase, Mode, Outcome, Wire, only
 from focal_testkit.faults.wire import Exchange, json_reply
@@ -87,6 +87,12 @@ VECTORS: tuple[FaultCase, ...] = tuple(
             "refused_as_too_long",
             lambda wire: wire.dialect.refused("context_too_long"),
             ContextTooLong,
+            {"attempts": None},
+        ),
+        (
+            "refused_as_too_large",
+            lambda wire: wire.dialect.refused("content_too_large"),
+            ContentTooLarge,
             {"attempts": None},
         ),
     )
