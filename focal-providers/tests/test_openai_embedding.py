@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from array import array
 from base64 import b64encode
 from math import inf, nan
@@ -184,6 +186,17 @@ async def test_the_client_has_nothing_from_the_environment(monkeypatch: pytest.M
 
 def _headers(client: Any) -> set[str]:
     return {name for name, value in client.default_headers.items() if isinstance(value, str)}
+
+
+def test_importing_loads_no_sdk_and_no_http_client() -> None:
+    """A plugin that is listed, or loaded and not opened, costs next to nothing."""
+    code = (
+        "import sys, json, focal_providers.openai.backend;"
+        "heavy = ('anthropic', 'openai', 'httpx2', 'httpcore2', 'anyio', 'aiohttp');"
+        "print(json.dumps([m for m in sys.modules if m.split('.')[0] in heavy]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
 
 
 @pytest.mark.asyncio

@@ -1,4 +1,4 @@
-"""No key, no address from the environment, no network but loopback; live tests alone are spared."""
+"""No key, no address from the environment, no network but loopback; only what asks the vendors is spared."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.providers.recordings import recording
 
 _VENDORS = ("ANTHROPIC_", "OPENAI_")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker of live tests known."""
+    """Make the markers known."""
     config.addinivalue_line("markers", "live: asks a vendor's own server; needs its key")
+    config.addinivalue_line("markers", "vcr: replays what a vendor answered, or records it anew; see recordings.py")
 
 
 @pytest.fixture(autouse=True)
 def offline(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Clear the vendors' variables, and refuse every address that is not this machine's."""
-    if request.node.get_closest_marker("live") is not None:
+    recorded = request.node.get_closest_marker("vcr") is not None and recording(request.config)
+    if recorded or request.node.get_closest_marker("live") is not None:
         yield
         return
     for name in [name for name in os.environ if name.startswith(_VENDORS)]:

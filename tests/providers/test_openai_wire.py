@@ -80,7 +80,8 @@ async def test_provider_s2_a_finish_reason_is_enough(end: Step) -> None:
     events = [event for event in CHAT.events(Answer(spent=None)) if event.data != "[DONE]"]
     exchange = [stream_head(CHAT.headers()), *(chunk(event.encode()) for event in events), end]
     started = asyncio.get_running_loop().time()
-    async with connected(CHAT, exchange) as (llm, server), llm.stream(asking()) as stream:
+    quick = CallOptions(idle_timeout=0.3)
+    async with connected(CHAT, exchange) as (llm, server), llm.stream(asking(), options=quick) as stream:
         response = await stream.response()
 
         assert (response.text, response.finish_reason, server.attempts) == (ANSWER, "stop", 1)

@@ -219,13 +219,15 @@ class SDKProvider(LLMProvider, Generic[Options]):
         """Return the answer as a stream."""
 
         def events() -> AsyncIterator[StreamEvent]:
-            sent = self._arguments(request, stream=True)
+            sent, limits = self._arguments(request, stream=True), self._options.limits(options)
+            # Shorter than the idle timeout, which would take a complete answer for a broken one.
+            patience = min(_PATIENCE, (limits.idle_timeout or _PATIENCE) / 2)
             return attempted_events(
-                partial(self._events, sent),
+                partial(self._events, sent, patience),
                 provider=self.name,
                 model=sent["model"],
                 classify=partial(self._errors.advice, said=sent),
-                options=self._options.limits(options),
+                options=limits,
                 prices=self._client.prices,
             )
 
@@ -287,7 +289,9 @@ class SDKProvider(LLMProvider, Generic[Options]):
             return CheckResult(ok=False, detail=detail)
         return CheckResult(ok=True, detail=self.model_id, latency_ms=(perf_counter() - started) * 1000)
 
-    async def _events(self, sent: Mapping[str, Any], current: CurrentAttempt) -> AsyncGenerator[StreamEvent, None]:
+    async def _events(
+        self, sent: Mapping[str, Any], patience: float, current: CurrentAttempt
+    ) -> AsyncGenerator[StreamEvent, None]:
         """Yield the events of one attempt."""
         with self._errors.unwrapping():
             stream = await self._wire.open(self._client.get(), sent)
@@ -298,7 +302,7 @@ class SDKProvider(LLMProvider, Generic[Options]):
             self._errors.check_type(headers, "text/event-stream")
             while not answer.ended:
                 try:
-                    event = await (_soon(stream) if answer.complete else anext(stream))
+                    event = await (_soon(stream, patience) if answer.complete else anext(stream))
                     if event is None:
                         break
                     shown = list(answer.take(event))
@@ -367,6 +371,6 @@ class SDKProvider(LLMProvider, Generic[Options]):
         current.status, current.request_id = status, headers.get(self._client.vendor.request_id)
 
 
-async def _soon(events: AsyncIterator[Any]) -> Any:
-    async with asyncio.timeout(_PATIENCE):
+async def _soon(events: AsyncIterator[Any], patience: float) -> Any:
+    async with asyncio.timeout(patience):
         return await anext(events)

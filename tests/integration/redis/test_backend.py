@@ -43,8 +43,8 @@ class TestRedisBackend(BackendContract):
     [
         (lambda url: url.replace(url.split(":")[2].split("@")[0], "wrong"), "login_refused"),
         (lambda url: f"{url.split('@')[0]}@127.0.0.1:1/0", "connect_failed"),
-        (lambda url: url.rstrip("/0") + "/4711", "connect_failed"),
-        (lambda url: url.replace("redis://", "redis+cluster://").rstrip("/0"), "cluster_down"),
+        (lambda url: url.removesuffix("/0") + "/4711", "connect_failed"),
+        (lambda url: url.replace("redis://", "redis+cluster://").removesuffix("/0"), "cluster_down"),
     ],
     ids=["wrong password", "server down", "no such database", "no cluster"],
 )

@@ -39,7 +39,7 @@ from focal_testkit.faults.triggers import Action, Moment, black_hole, eof, mute_
 from focal_testkit.servers.redis import RedisServer
 
 pytestmark = pytest.mark.asyncio
-LANES = {SHORT: 24, LONG: 4}
+LANES = {SHORT: 16, LONG: 4}
 """Deadline -> clients at the same time; those that wait for a silent network cost nothing."""
 TOO_SLOW = ("deadline", "connect_failed", "pool_timeout")
 """Codes of calls whose time was up before the fault could happen: they prove nothing, and break nothing."""
@@ -120,7 +120,7 @@ async def cases_of(lane: Lane, worlds: Worlds, methods: Iterable[Method], faults
         for _ in range(2):
             tenant = await worlds.tenant(method)
             steps, answer = await lane.steps(method, tenant)
-        clean, after = shown(answer).replace(str(tenant), ""), worlds.stored(tenant)
+        clean, after = shown(answer).replace(str(tenant), ""), await worlds.stored(tenant)
         found += [Case(method, fault, step, clean, after) for fault in faults for step in range(1, steps + 1)]
     return found
 
@@ -129,11 +129,11 @@ async def judged(lane: Lane, worlds: Worlds, case: Case) -> list[str]:
     """Let a call meet its fault, and return which promises it broke."""
     method, broken = case.method, []
     tenant = await worlds.tenant(method)
-    before = worlds.stored(tenant)
+    before = await worlds.stored(tenant)
     trigger = (lane.proxy.before if case.fault.moment is Moment.BEFORE else lane.proxy.after)(
         at_work, case.fault.action, nth=case.step
     )
-    how = await ended(method.call(lane.store, tenant), lane.client.options.deadline)
+    how = await ended(method.call(lane.store, tenant), method.calls * lane.client.options.deadline)
     lane.proxy.remove(trigger)
     if not trigger.fired and getattr(how.error, "code", None) not in TOO_SLOW:
         broken.append("the fault did not happen")
@@ -143,8 +143,8 @@ async def judged(lane: Lane, worlds: Worlds, case: Case) -> list[str]:
     if again.error is not None or again.late > 0:
         broken.append(f"the pool did not serve again: {again}")
     broken += told_wrongly(case, tenant, how.error, how.answer)
-    broken += stored_wrongly(case, how.error, before, worlds.stored(tenant))
-    worlds.forget(tenant)
+    broken += stored_wrongly(case, how.error, before, await worlds.stored(tenant))
+    await worlds.forget(tenant)
     return [f"{case}: {one} ({how.error!r})" for one in broken]
 
 
@@ -349,14 +349,14 @@ async def test_without_a_server_every_call_is_refused_in_time(worlds: Worlds, co
 
         async def refused(method: Method) -> None:
             tenant = await worlds.tenant(method)
-            before = worlds.stored(tenant)
+            before = await worlds.stored(tenant)
             how = await ended(method.call(lane.store, tenant), SHORT)
             assert isinstance(how.error, StoreUnavailableError), (method, how)
             assert not isinstance(how.error, OutcomeUnknownError), (method, how)
             assert how.error.code == "connect_failed", (method, how)
             assert how.error.retryable
             assert how.late < GRACE, (method, how)
-            assert worlds.stored(tenant) == before, method
+            assert await worlds.stored(tenant) == before, method
 
         await asyncio.gather(*map(refused, METHODS))
         await lane.proxy.heal()
@@ -375,6 +375,6 @@ async def test_a_slow_network_only_costs_time(worlds: Worlds) -> None:
             tenant = await worlds.tenant(case.method)
             answer = await case.method.call(lane.store, tenant)
             assert shown(answer).replace(str(tenant), "") == case.clean, case
-            assert worlds.stored(tenant) == case.after, case
+            assert await worlds.stored(tenant) == case.after, case
 
         await asyncio.gather(*[slow(one) for one in clean if one.step == 1])

@@ -1,6 +1,6 @@
 """Repeats under resets: each takes effect once, and the history of every session can be explained by some order.
 
-``FOCAL_HISTORIES=500`` checks so many; by default 150.
+``FOCAL_HISTORIES=5000`` checks so many; by default 500.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
-from tests.integration.redis.faulty import LONG, Lane, Worlds, open_lane, open_worlds
+from tests.integration.redis.faulty import LONG, Lane, Worlds, at_work, open_lane, open_worlds
 
 from focal_core.clock import SystemClock
 from focal_core.conversation import lifecycle
@@ -29,16 +31,16 @@ from focal_core.ids import uuid7
 from focal_redis.conversation import RedisSessionStore
 from focal_testkit.data.audit import AGENT
 from focal_testkit.data.conversation import placed
-from focal_testkit.faults.connection import Faults
 from focal_testkit.faults.histories import History
 from focal_testkit.faults.outcomes import unknown_outcome
 from focal_testkit.faults.proxy import FaultProxy
+from focal_testkit.faults.triggers import Controls
 from focal_testkit.servers.redis import RedisServer
 
 pytestmark = pytest.mark.asyncio
 RESET_EVERY = 0.12
 KEYS, CALLERS = 100, 20
-HISTORIES = int(os.environ.get("FOCAL_HISTORIES", "150"))
+HISTORIES = int(os.environ.get("FOCAL_HISTORIES", "500"))
 
 
 @pytest_asyncio.fixture
@@ -72,6 +74,23 @@ async def resets(proxy: FaultProxy, every: float = RESET_EVERY) -> AsyncIterator
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+@asynccontextmanager
+async def losses(proxy: FaultProxy, share: float = 0.03) -> AsyncIterator[None]:
+    """Reset connections meanwhile where it hurts: just before a command arrives, or just after it was answered."""
+    chance = random.Random(1)
+
+    async def sometimes(connection: Controls) -> None:
+        if chance.random() < share:
+            connection.reset()
+
+    triggers = [add(at_work, sometimes, times=None) for add in (proxy.before, proxy.after)]
+    try:
+        yield
+    finally:
+        for trigger in triggers:
+            proxy.remove(trigger)
 
 
 async def until_done(call: Callable[[], Awaitable[Any]]) -> Any:
@@ -220,11 +239,8 @@ async def not_explained(
             found = await history(store, seed, **given)
             bad.extend(f"seed {seed}: {one}" for one in found.verdicts() if not one.linearizable)
 
-    # Without a distance to the server a reset would seldom meet a call that the server has and the client has not.
-    await lane.proxy.switch(Faults(latency_seconds=0.002))
-    async with resets(lane.proxy, every=0.05):
+    async with losses(lane.proxy):
         await asyncio.gather(*[some() for _ in range(at_once)])
-    await lane.proxy.heal()
     return bad
 
 
@@ -296,7 +312,9 @@ async def test_control_the_drivers_own_retries_are_reported(worlds: Worlds, lane
     """Control of P7: redis-py tries again by itself: a save that succeeded comes back as lost."""
     parts = urlsplit(worlds.server.url)
     login = {"username": parts.username or None, "password": unquote(parts.password or "") or None}
-    redis = Redis(host=lane.proxy.host, port=lane.proxy.port, max_connections=1_000, **login)
+    # As often as by default, with pauses that do not make the test last.
+    retry = Retry(ExponentialBackoff(cap=0.01, base=0.001), 10)
+    redis = Redis(host=lane.proxy.host, port=lane.proxy.port, max_connections=1_000, retry=retry, **login)
     store = _Retrying(redis, worlds.prefix)
     try:
         assert await not_explained(lane, store, 300, one_is_enough=True, outcome=unknown_outcome)

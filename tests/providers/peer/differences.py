@@ -46,7 +46,7 @@ DIFFERENCES = (
     ),
     Difference(
         documented="a response cut at the limit is incomplete, with incomplete_details.reason max_output_tokens",
-        aimock="incomplete without details when whole; completed when streamed",
+        aimock="incomplete without details, in an event response.completed when streamed",
         rules=(
             "TestResponses::test_provider_r10_an_answer_names_its_origin",
             f"TestResponses::{_CUT}[length-OutputTruncated]",

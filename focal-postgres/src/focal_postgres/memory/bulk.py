@@ -28,7 +28,7 @@ _PIECE = 131_072
 """Bytes that are handed over at a time; others run in between."""
 
 AT_ONCE = 256
-"""Episodes that are checked before anything is awaited."""
+"""Episodes that are checked before anything is awaited, and then before others run."""
 
 _ATTEMPTS = 3
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -149,10 +149,10 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
     """``add_episodes``."""
 
     async def add_episodes(self, episodes: Sequence[Episode]) -> list[UUID]:
-        spaces = self.database.spaces
-        batch = _Batch(episodes, lambda episode: self.admitted(episode)[0], spaces.number)
+        given, spaces = list(episodes), self.database.spaces
+        batch = _Batch(given, lambda episode: self.admitted(episode)[0], spaces.number)
         # The others are checked while the server stores what comes before them.
-        rows = [batch.admit(episode) for episode in episodes[:AT_ONCE]]
+        rows = [batch.admit(episode) for episode in given[:AT_ONCE]]
         for row in rows:
             if row.embedding and row.embedding_model:
                 await spaces.id_of(row.embedding_model, len(row.embedding))
@@ -171,13 +171,13 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
                 if error.details.get("constraint") != "pk_episodes" or not attempts:
                     raise
                 look = True
-        return [episode.id for episode in episodes]
+        return [episode.id for episode in given]
 
     async def _load(self, batch: _Batch, *, look: bool) -> None:
         async def work(connection: Connection) -> None:
             start = 0
             while batch.has(start):
-                stored = await self._stored(connection, batch, [*batch.chunk(start)]) if look else set()
+                stored = await self._stored(connection, batch, start) if look else set()
                 await connection.copy_to_table(
                     EPISODES.table,
                     schema_name=self.schema,
@@ -196,13 +196,19 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
 
         await self.database.transaction("add_episodes", work, bulk=True, repeat=True)
 
-    async def _stored(self, connection: Connection, batch: _Batch, numbers: list[int]) -> set[int]:
-        """Return the numbers of the rows that are stored already, and must be repeats."""
+    async def _stored(self, connection: Connection, batch: _Batch, start: int) -> set[int]:
+        """Return the numbers of the rows of a chunk that are stored already, and must be repeats."""
+        tenants, ids = list[UUID](), list[UUID]()
+        for number in batch.chunk(start):
+            tenants.append(batch.episodes[number].tenant_id)
+            ids.append(batch.episodes[number].id)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
         records = await connection.fetch(
             f"SELECT {EPISODES.select()} FROM unnest($1::uuid[], $2::uuid[]) k (tenant_id, id)"
             f" JOIN {EPISODES.source(self.schema)} ON r.tenant_id = k.tenant_id AND r.id = k.id",
-            [batch.episodes[number].tenant_id for number in numbers],
-            [batch.episodes[number].id for number in numbers],
+            tenants,
+            ids,
         )
         stored = {batch.numbers[_key(row)]: row for row in map(EPISODES.load, records)}
         for number, row in stored.items():
@@ -287,6 +293,9 @@ def _pack_of(column: Column) -> Callable[[Any], bytes]:
     if encode is str:
         # Of an enum: its values come again in every row.
         return functools.cache(lambda value: pack(encode(value)))
+    if column.type == "jsonb":
+        nothing = pack("{}")
+        return lambda value: nothing if value == {} else pack(encode(value))
     return lambda value: pack(encode(value))
 
 

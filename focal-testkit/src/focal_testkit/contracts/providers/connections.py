@@ -39,7 +39,8 @@ def _drip(wire: Wire) -> Exchange:
 
 def _in_time(least: float, most: float) -> Callable[[Outcome], None]:
     def check(outcome: Outcome) -> None:
-        assert least <= outcome.elapsed <= most
+        assert least <= outcome.elapsed
+        assert outcome.own <= most
 
     return check
 

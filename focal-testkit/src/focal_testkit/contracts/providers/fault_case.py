@@ -45,6 +45,7 @@ class Outcome:
         error: what it raised.
         text: handed over by a stream.
         elapsed: seconds.
+        own: seconds, those left out in which the machine was busy with something else.
         server: that was asked.
         elsewhere: another server, which nothing must reach.
     """
@@ -53,6 +54,7 @@ class Outcome:
     error: BaseException | None
     text: str
     elapsed: float
+    own: float
     server: WireServer
     elsewhere: WireServer
 

@@ -33,6 +33,7 @@ from focal_testkit.contracts.providers.fault_case import (
     quiet,
 )
 from focal_testkit.contracts.providers.outputs import OUTPUTS
+from focal_testkit.contracts.providers.punctuality import timed
 from focal_testkit.contracts.providers.replies import BODIES, STATUSES
 from focal_testkit.contracts.providers.serving import skip_unless_able
 from focal_testkit.contracts.providers.streams import STREAMS
@@ -171,14 +172,14 @@ class EmbeddingFaultContract(WireContract):
 
 
 async def _call(provider: Any, mode: Mode, options: CallOptions, server: WireServer, elsewhere: WireServer) -> Outcome:
-    loop = asyncio.get_running_loop()
-    started, text, result, failure = loop.time(), list[str](), None, None
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            result = await _ask(provider, mode, options, text)
-    except Exception as error:
-        failure = error
-    return Outcome(result, failure, "".join(text), loop.time() - started, server, elsewhere)
+    text, result, failure = list[str](), None, None
+    async with timed() as watch:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                result = await _ask(provider, mode, options, text)
+        except Exception as error:
+            failure = error
+    return Outcome(result, failure, "".join(text), watch.elapsed, watch.own, server, elsewhere)
 
 
 async def _ask(provider: LLMProvider | EmbeddingProvider, mode: Mode, options: CallOptions, text: list[str]) -> Any:
@@ -202,7 +203,7 @@ async def _ask(provider: LLMProvider | EmbeddingProvider, mode: Mode, options: C
 def _judge(case: FaultCase, mode: Mode, outcome: Outcome, counted: int, name: str) -> None:
     error = outcome.error
     if case.options.deadline is not None:
-        assert outcome.elapsed <= case.options.deadline + GRACE
+        assert outcome.own <= case.options.deadline + GRACE
     if case.error is None:
         if error is not None:
             raise error

@@ -28,6 +28,7 @@ from focal_core.providers.models import (
     ToolCallStart,
 )
 from focal_testkit.contracts.providers.fault_case import quiet
+from focal_testkit.contracts.providers.punctuality import timed
 from focal_testkit.contracts.providers.requests import RequestRules
 from focal_testkit.contracts.providers.serving import PROMPTNESS, asking, skip_unless_able
 from focal_testkit.contracts.providers.structured import StructuredRules
@@ -192,16 +193,16 @@ class LLMContract(RequestRules, StructuredRules):
 
         If this fails: one slow model holds everything.
         """
-        loop = asyncio.get_running_loop()
         options = CallOptions(deadline=0.2, max_attempts=3)
         async with self.serving(Answer(), delay=20.0) as served:
-            started = loop.time()
             call = (
                 _entered(served.provider, options) if streamed else served.provider.generate(asking(), options=options)
             )
-            with pytest.raises(DeadlineExceeded) as caught:
-                await call
-            assert 0.19 <= loop.time() - started <= 0.2 + PROMPTNESS
+            async with timed() as watch:
+                with pytest.raises(DeadlineExceeded) as caught:
+                    await call
+            assert watch.elapsed >= 0.19
+            assert watch.own <= 0.2 + PROMPTNESS
         assert not caught.value.retryable
         assert caught.value.provider == served.provider.name
 
@@ -212,7 +213,6 @@ class LLMContract(RequestRules, StructuredRules):
 
         If this fails: users who go away keep costing, or the next call fails for the last one.
         """
-        loop = asyncio.get_running_loop()
         async with self.serving(Answer(), delay=0.3) as served:
             tasks = frozenset(asyncio.all_tasks())
 
@@ -225,11 +225,11 @@ class LLMContract(RequestRules, StructuredRules):
 
             task = asyncio.create_task(call())
             await asyncio.sleep(0.1)
-            task.cancel()
-            started = loop.time()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert loop.time() - started <= PROMPTNESS
+            async with timed() as watch:
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            assert watch.own <= PROMPTNESS
             assert await quiet(tasks, TASK_NAME, within=PROMPTNESS) == []
             assert (await served.provider.generate(asking())).text == ANSWER
 

@@ -55,7 +55,7 @@ def _retry_after(expected: float) -> Callable[[Outcome], None]:
         assert isinstance(outcome.error, ProviderError)
         assert outcome.error.retry_after is not None
         assert outcome.error.retry_after == expected or abs(outcome.error.retry_after - expected) <= 5.0
-        assert outcome.elapsed < 1.0
+        assert outcome.own < 1.0
 
     return check
 
@@ -154,7 +154,8 @@ _STATUSES: tuple[FaultCase, ...] = (
     FaultCase("retry_after_fraction", _tried_then_good(retry_after="0.1"), attempts=2, check=_waited(0.1)),
     FaultCase(
         "retry_after_date",
-        lambda wire: [wire.dialect.refused("rate_limited", retry_after=_date(seconds=2)), wire.good()],
+        # Reckoned when the request has come, however long the client took to send it.
+        lambda wire: [lambda _: wire.dialect.refused("rate_limited", retry_after=_date(seconds=2)), wire.good()],
         attempts=2,
         check=_waited(0.9),
         modes=_LONG,
