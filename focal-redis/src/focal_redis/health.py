@@ -71,7 +71,8 @@ def durability(info: dict[str, str]) -> str:
     if fsync == "always":
         return "always: a crash loses nothing that was acknowledged"
     if fsync == "everysec":
-        return "everysec: a power cut may lose two seconds of acknowledged writes, a crash of the server none"
+        # Redis answers before it writes while the disk is busy with what came before, so a crash can lose that too.
+        return "everysec: a power cut, or a crash while the disk is slow, may lose two seconds of acknowledged writes"
     return f"appendonly yes, appendfsync {fsync or 'unknown'}"
 
 

@@ -37,9 +37,12 @@ from focal_testkit.servers.redis_fixtures import StartRedis
 pytestmark = pytest.mark.asyncio
 LOGGER = logging.getLogger("focal_testkit.faults")
 SECONDS = float(os.environ.get("FOCAL_CRASH_SECONDS", "2"))
+PREFIX = "focal"
 WRITERS = 16
 ACKNOWLEDGED = 500
 """Writes at least before each kill."""
+DELAY = 3.0
+"""Seconds: the two that Redis documents, and one for a machine that is busy."""
 LEVELS = {
     "always": {**DURABLE, "appendfsync": "always"},
     "everysec": {**DURABLE, "appendfsync": "everysec"},
@@ -55,6 +58,7 @@ class Writes:
         self.tenant = uuid7()
         self.sessions: dict[int, Session] = {}
         self.numbers: dict[UUID, int] = {}
+        self.acknowledged: dict[int, float] = {}
 
     async def write(self, number: int) -> None:
         """Make a write, or make it again."""
@@ -68,6 +72,7 @@ class Writes:
                 raise _NotBegunError from error
             self.sessions[number].turn_count += 1
         await self.store.save(self.sessions[number])
+        self.acknowledged[number] = time.monotonic()
 
     async def found(self, server: LocalRedis, prefix: str) -> dict[int, Found]:
         """Return what is stored, read past every store: both tiers and the index of each session."""
@@ -116,14 +121,36 @@ async def opened(server: LocalRedis, prefix: str) -> AsyncIterator[RedisSessionS
         yield RedisSessionStore(client, client.context)
 
 
-async def killed_under(
-    server: LocalRedis, store: RedisSessionStore, prefix: str, kills: int, seed: int, *, repeat: bool = True
-) -> CrashReport:
+class Timed:
+    """A server whose kills are remembered.
+
+    Attributes:
+        kills: when, by the monotonic clock.
+    """
+
+    def __init__(self, server: LocalRedis) -> None:
+        self.server = server
+        self.kills: list[float] = []
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.kills.append(time.monotonic())
+        self.server.kill()
+
+    def restart(self) -> None:
+        """Start it again."""
+        self.server.start()
+
+    def just_before(self, moment: float) -> bool:
+        """Return whether a moment was so shortly before a kill that everysec may have lost what happened then."""
+        return any(moment - 0.1 <= kill <= moment + DELAY for kill in self.kills)
+
+
+async def killed_under(server: Timed, writes: Writes, kills: int, seed: int, *, repeat: bool) -> CrashReport:
     """Kill the server under writers and return what was told and what was found."""
-    writes = Writes(store)
 
     async def found() -> Mapping[int, Found]:
-        return await writes.found(server, prefix)
+        return await writes.found(server.server, PREFIX)
 
     return await crash_run(
         server,
@@ -150,24 +177,34 @@ async def declared(server: LocalRedis) -> str:
 
 @pytest.mark.parametrize("level", ["always", "everysec"])
 async def test_what_was_acknowledged_survives_kill_9(start_redis: StartRedis, level: str) -> None:
-    """P9 and P4: saves under SIGKILL with the append-only file on: none lost, none half, the level declared."""
-    server, prefix, began, seed, told = start_redis(LEVELS[level]), "focal", time.monotonic(), 0, [0, 0, 0, 0]
+    """P9 and P4: saves under SIGKILL with the append-only file on: none half, none twice, the level declared.
+
+    ``always`` loses none. ``everysec`` loses none while the disk keeps up, and otherwise what was acknowledged within
+    two seconds: as long as it is still writing what came before, Redis answers before it writes.
+    """
+    server, began, seed, told, lost = start_redis(LEVELS[level]), time.monotonic(), 0, [0, 0, 0, 0], 0
     assert (await declared(server)).startswith(level)
-    async with opened(server, prefix) as store:
+    timed = Timed(server)
+    async with opened(server, PREFIX) as store:
         while seed == 0 or time.monotonic() - began < SECONDS:
-            report = await killed_under(server, store, prefix, 2, seed)
-            report.assert_kept()
+            writes = Writes(store)
+            report = await killed_under(timed, writes, 2, seed, repeat=level == "always")
+            if level == "always":
+                report.assert_kept()
+            assert [*report.halves, *report.doubles, *report.betrayed] == [], report
+            assert all(timed.just_before(writes.acknowledged[number]) for number in report.lost), report
+            lost += len(report.lost)
             counts = [len(report.recovery_seconds), *(len(report.numbers(one)) for one in Outcome)]
             told = [sum(pair) for pair in zip(told, counts, strict=True)]
             seed += 1
     figures = "{} kills, {} acknowledged, {} refused, {} in doubt".format(*told)
-    LOGGER.info("%s: %s in %.0f s; 0 lost, 0 halves", level, figures, time.monotonic() - began)
+    LOGGER.info("%s: %s in %.0f s; %d lost, 0 halves", level, figures, time.monotonic() - began, lost)
 
 
 async def test_control_without_the_append_only_file_everything_is_lost(start_redis: StartRedis) -> None:
     """Control of P9: at the level ``cache``, which health declares, the harness finds the acknowledged saves gone."""
-    server, prefix = start_redis(LEVELS["cache"]), "focal"
+    server = start_redis(LEVELS["cache"])
     assert (await declared(server)).startswith("cache")
-    async with opened(server, prefix) as store:
-        report = await killed_under(server, store, prefix, 1, 0, repeat=False)
+    async with opened(server, PREFIX) as store:
+        report = await killed_under(Timed(server), Writes(store), 1, 0, repeat=False)
     assert len(report.lost) >= ACKNOWLEDGED - 1, report

