@@ -99,7 +99,7 @@ async def storm(lane: Lane, worlds: Worlds, methods: list[Method], cancels: int,
     # The pool is full before and after, so that descriptors can be compared.
     await full(lane)
     report = await cancel_storm(
-        calls, rounds=int(cancels / 0.7), seed=seed, max_delay_seconds=0.03, timeout_seconds=LONG, spared=0.1
+        calls, rounds=int(cancels / 0.6), seed=seed, max_delay_seconds=0.02, timeout_seconds=LONG, spared=0.1
     )
     await lane.proxy.heal()
     return report
