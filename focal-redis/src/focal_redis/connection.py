@@ -32,11 +32,12 @@ class _Parser(_Base):  # type: ignore[misc]
 
 def pack(*command: Argument) -> bytes:
     """Return a command as bytes of the protocol."""
-    parts = [b"*%d\r\n" % len(command)]
+    parts = [b"*%d" % len(command)]
     for argument in command:
         data = argument if isinstance(argument, bytes) else str(argument).encode()
-        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
+        parts += (b"$%d" % len(data), data)
+    parts.append(b"")
+    return b"\r\n".join(parts)
 
 
 class Link:
