@@ -55,6 +55,17 @@ def check_paging(limit: int | None, offset: int = 0, after: str | None = None) -
         raise InvalidDataError("offset and after exclude each other", code="offset_invalid")
 
 
+def too_many_rows(cap: int) -> InvalidDataError:
+    """Return the error of a list without a limit that has more rows than such a list may return.
+
+    Args:
+        cap: ``limits.unpaged_cap``.
+    """
+    return InvalidDataError(
+        f"more than {cap} rows", code="result_too_large", hint="pass limit=... and follow the cursor"
+    )
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()

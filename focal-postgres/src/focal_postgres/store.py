@@ -10,10 +10,10 @@ from uuid import UUID
 from focal_core.base import Versioned
 from focal_core.context import BackendContext
 from focal_core.deadline import one_call
-from focal_core.errors import ConflictError, InvalidDataError, StaleVersionError
+from focal_core.errors import ConflictError, StaleVersionError
 from focal_core.gate import admit, ambiguous_tenant, require_tenant, same_content, stamp
 from focal_core.ids import NIL
-from focal_core.paging import Page, check_paging, cursor_scope, decode_cursor, encode_cursor
+from focal_core.paging import Page, check_paging, cursor_scope, decode_cursor, encode_cursor, too_many_rows
 from focal_core.store import Store
 from focal_postgres.database import Database, Record, refusal
 from focal_postgres.keyset import Key, beyond, parsed, scalar
@@ -196,9 +196,7 @@ class PostgresStore(Store):
         """
         more = len(rows) > wanted
         if more and limit is None:
-            raise InvalidDataError(
-                f"more than {self.cap} rows", code="result_too_large", hint="pass limit=... and follow the cursor"
-            )
+            raise too_many_rows(self.cap)
         shown = rows[:wanted]
         cursor = encode_cursor(scope, [scalar(value) for value in tuple(shown[-1])[-keys:]]) if more else None
         return Page(map(load, shown), cursor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +21,7 @@ from focal_core.settings import SHARED_VARIABLES
 from focal_core.settings_sources import ARGUMENT, KeyPath, explain
 
 Options = TypeVar("Options", bound=ProviderOptions)
+Client = TypeVar("Client", bound="SDKClient")
 
 _PATIENCE = 0.05
 """Seconds that the end of a complete stream is waited for."""
@@ -177,6 +179,22 @@ class SDKClient:
                     f"{name} of {self.vendor.provider} holds characters that no header can carry",
                     hint=f"correct {self.options.key_place(self.vendor.provider) if name == 'api_key' else name}",
                 )
+
+
+@asynccontextmanager
+async def opened(client: Client) -> AsyncIterator[Client]:
+    """Open a client; leaving the context closes it.
+
+    Raises:
+        MissingCredentials: there is no key.
+        SDKUnavailable: the SDK is absent or outside the supported range.
+        SettingsError: the options cannot work.
+    """
+    await client.open()
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 def load(vendor: Vendor) -> Any:

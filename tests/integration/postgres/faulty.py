@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import asyncpg
+from tests.integration.calls import SHORT
 from tests.integration.postgres.support import SCHEMA, open_database
 
 from focal_core.clock import Clock, ManualClock
@@ -33,10 +33,6 @@ from focal_testkit.data.memory import relationship
 from focal_testkit.faults.postgres import PostgresFraming, statement
 from focal_testkit.faults.proxy import FaultProxy
 
-SHORT, LONG = 0.5, 10.0
-"""Seconds a call may take: where the network is silent, and where a fault is told at once."""
-GRACE = 0.25
-"""Seconds it may take longer (P6)."""
 SEEDED = UUID("0190a000-0000-7000-8000-00000000fa01")
 """The tenant whose rows the others are copies of."""
 
@@ -301,58 +297,3 @@ async def open_lane(
         open_database(proxy.url(worlds.url), context, **given) as database,
     ):
         yield Lane(proxy, database, ids)
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a call ended.
-
-    Attributes:
-        answer: what it returned.
-        error: what it raised.
-        late: seconds by which it outlived its limit, as far as this process was not itself too busy to notice.
-    """
-
-    answer: Any
-    error: BaseException | None
-    late: float
-
-
-async def ended(call: Awaitable[Any], limit: float) -> Ended:
-    """Make a call and return how it ended, and how late."""
-    loop = asyncio.get_running_loop()
-    due = loop.time() + limit
-    noticed = [due]
-    timer = loop.call_at(due, lambda: noticed.append(loop.time()))
-    answer, error = None, None
-    try:
-        answer = await call
-    except Exception as raised:
-        error = raised
-    timer.cancel()
-    return Ended(answer, error, loop.time() - max(noticed))
-
-
-def shown(answer: Any) -> str:
-    """Return an answer in words that equal answers share."""
-    if hasattr(answer, "model_dump"):
-        return str(answer.model_dump(mode="json"))
-    if isinstance(answer, list | tuple):
-        return str([shown(one) for one in answer])
-    if isinstance(answer, dict):
-        return str({key: shown(one) for key, one in answer.items()})
-    return repr(answer)
-
-
-async def until(condition: Callable[[], Any], seconds: float = LONG) -> None:
-    """Return once a condition, plain or async, holds.
-
-    Raises:
-        TimeoutError: it does not in time.
-    """
-    async with asyncio.timeout(seconds):
-        while True:
-            holds = condition()
-            if await holds if inspect.isawaitable(holds) else holds:
-                return
-            await asyncio.sleep(0)

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import pytest
-from tests.integration.postgres.faulty import until
+from tests.integration.calls import until
 from tests.integration.postgres.support import SCHEMA, migrate, open_database
 
 from focal_core.context import BackendContext

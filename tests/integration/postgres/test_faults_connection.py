@@ -11,21 +11,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 import pytest_asyncio
-from tests.integration.postgres.faulty import (
-    BY_NAME,
-    GRACE,
-    LONG,
-    METHODS,
-    SEEDED,
-    SHORT,
-    Lane,
-    Worlds,
-    ended,
-    open_lane,
-    open_worlds,
-    shown,
-    until,
-)
+from tests.integration.calls import GRACE, LONG, SHORT, ended, shown, until
+from tests.integration.postgres.faulty import BY_NAME, METHODS, SEEDED, Lane, Worlds, open_lane, open_worlds
 from tests.integration.postgres.support import SCHEMA, migrate, open_database
 
 from focal_core.context import BackendContext

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from tests.integration.postgres.faulty import LONG, Lane, Worlds, open_lane, open_worlds
+from tests.integration.calls import LONG
+from tests.integration.postgres.faulty import Lane, Worlds, open_lane, open_worlds
 from tests.integration.postgres.support import SCHEMA
 
 from focal_core.errors import REFUSED_IN_DOUBT, OutcomeUnknownError

@@ -12,21 +12,8 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from tests.integration.postgres.faulty import (
-    BY_NAME,
-    GRACE,
-    LONG,
-    METHODS,
-    SEEDED,
-    SHORT,
-    Lane,
-    Method,
-    Worlds,
-    ended,
-    open_lane,
-    open_worlds,
-    shown,
-)
+from tests.integration.calls import GRACE, LONG, SHORT, Fault, ended, shown
+from tests.integration.postgres.faulty import BY_NAME, METHODS, SEEDED, Lane, Method, Worlds, open_lane, open_worlds
 
 from focal_core.errors import FocalError, OutcomeUnknownError, StaleVersionError, StoreUnavailableError
 from focal_postgres import database as database_module
@@ -34,7 +21,7 @@ from focal_testkit.data.audit import turn
 from focal_testkit.data.conversation import placed
 from focal_testkit.faults.connection import Faults
 from focal_testkit.faults.postgres import statement
-from focal_testkit.faults.triggers import Action, Moment, black_hole, eof, mute_down, mute_up, reset, stall
+from focal_testkit.faults.triggers import Moment, black_hole, eof, mute_down, mute_up, reset, stall
 
 pytestmark = pytest.mark.asyncio
 LANES = {SHORT: 12, LONG: 4}
@@ -43,24 +30,6 @@ TOO_SLOW = ("deadline", "connect_failed", "pool_timeout")
 """Codes of calls whose time was up before the fault could happen: they prove nothing, and break nothing."""
 SERVES_AGAIN = 1.0
 """Seconds within which the pool answers after a fault."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something that happens to a connection.
-
-    Attributes:
-        moment: before the server has the statement, or after it has answered and the client has heard nothing.
-        action: what happens.
-        silent: whether nobody is told; otherwise a read that meets it once must succeed all the same.
-    """
-
-    moment: Moment
-    action: Action
-    silent: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.action.__name__} {self.moment}"
 
 
 EVERYWHERE = (

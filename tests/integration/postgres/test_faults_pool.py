@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from tests.integration.postgres.faulty import ended, until
+from tests.integration.calls import ended, until
 from tests.integration.postgres.support import SCHEMA, open_database
 
 from focal_core import pool as pool_module

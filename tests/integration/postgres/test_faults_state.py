@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.integration.postgres.faulty import LONG, METHODS, SEEDED, Lane, Method, Worlds, open_lane, open_worlds
+from tests.integration.calls import LONG
+from tests.integration.postgres.faulty import METHODS, SEEDED, Lane, Method, Worlds, open_lane, open_worlds
 
 import focal_postgres
 

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from tests.integration.postgres.faulty import LONG, METHODS, Lane, Method, Worlds, open_lane, open_worlds, shown, until
+from tests.integration.calls import LONG, shown, until
+from tests.integration.postgres.faulty import METHODS, Lane, Method, Worlds, open_lane, open_worlds
 
 from focal_core.errors import FocalError
 from focal_postgres import database as database_module

@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from tests.integration.postgres.faulty import LONG, Lane, open_lane, open_worlds
+from tests.integration.calls import LONG
+from tests.integration.postgres.faulty import Lane, open_lane, open_worlds
 from tests.integration.postgres.support import SCHEMA
 
 from focal_core.clock import SystemClock

@@ -21,7 +21,8 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from tests.integration.postgres.faulty import LONG, METHODS, SCENARIOS, Ids, Method, Worlds, open_worlds, shown
+from tests.integration.calls import LONG, shown
+from tests.integration.postgres.faulty import METHODS, SCENARIOS, Ids, Method, Worlds, open_worlds
 from tests.integration.postgres.support import open_database
 
 from focal_core.context import BackendContext

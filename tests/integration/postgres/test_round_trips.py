@@ -8,17 +8,8 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from tests.integration.postgres.faulty import (
-    BY_NAME,
-    LONG,
-    METHODS,
-    SEEDED,
-    Lane,
-    Method,
-    Worlds,
-    open_lane,
-    open_worlds,
-)
+from tests.integration.calls import LONG
+from tests.integration.postgres.faulty import BY_NAME, METHODS, SEEDED, Lane, Method, Worlds, open_lane, open_worlds
 
 from focal_core.audit.models import TurnRecord
 from focal_core.conversation.models import Session

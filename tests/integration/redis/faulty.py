@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
+from tests.integration.calls import SHORT
 from tests.integration.redis.support import open_client
 
 from focal_core.clock import Clock, ManualClock
@@ -29,10 +28,6 @@ from focal_testkit.faults.redis import RedisFraming
 from focal_testkit.faults.triggers import Message
 from focal_testkit.servers.redis import RedisServer
 
-SHORT, LONG = 0.5, 10.0
-"""Seconds a call may take: where the network is silent, and where a fault is told at once."""
-GRACE = 0.25
-"""Seconds it may take longer (P6)."""
 LOGIN = frozenset({"AUTH", "HELLO", "CLIENT", "SELECT"})
 """Commands of a new connection, which belong to no call."""
 FIRST, SECOND = placed(0).session_id, placed(1).session_id
@@ -255,56 +250,3 @@ async def open_lane(
         open_client(proxy.url(worlds.server.url), context, **given) as client,
     ):
         yield Lane(proxy, client)
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a call ended.
-
-    Attributes:
-        answer: what it returned.
-        error: what it raised.
-        late: seconds by which it outlived its limit, as far as this process was not itself too busy to notice.
-    """
-
-    answer: Any
-    error: BaseException | None
-    late: float
-
-
-async def ended(call: Awaitable[Any], limit: float) -> Ended:
-    """Make a call and return how it ended, and how late."""
-    loop = asyncio.get_running_loop()
-    due = loop.time() + limit
-    noticed = [due]
-    timer = loop.call_at(due, lambda: noticed.append(loop.time()))
-    answer, error = None, None
-    try:
-        answer = await call
-    except Exception as raised:
-        error = raised
-    timer.cancel()
-    return Ended(answer, error, loop.time() - max(noticed))
-
-
-def shown(answer: Any) -> str:
-    """Return an answer in words that equal answers share."""
-    if hasattr(answer, "model_dump"):
-        return str(answer.model_dump(mode="json"))
-    if isinstance(answer, list | tuple):
-        return str([shown(one) for one in answer])
-    return repr(answer)
-
-
-async def until(condition: Callable[[], Any], seconds: float = LONG) -> None:
-    """Return once a condition, plain or async, holds.
-
-    Raises:
-        TimeoutError: it does not in time.
-    """
-    async with asyncio.timeout(seconds):
-        while True:
-            holds = condition()
-            if await holds if inspect.isawaitable(holds) else holds:
-                return
-            await asyncio.sleep(0)

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from tests.integration.redis.faulty import FIRST, LONG, Lane, Worlds, open_lane, open_worlds
+from tests.integration.calls import LONG
+from tests.integration.redis.faulty import FIRST, Lane, Worlds, open_lane, open_worlds
 
 from focal_core.errors import OutcomeUnknownError
 from focal_redis.endpoint import Endpoint

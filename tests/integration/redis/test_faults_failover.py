@@ -18,7 +18,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from redis.crc import key_slot
-from tests.integration.redis.faulty import FIRST, until
+from tests.integration.calls import until
+from tests.integration.redis.faulty import FIRST
 from tests.integration.redis.support import open_client
 
 from focal_core.context import BackendContext

@@ -13,29 +13,15 @@ import pytest
 import pytest_asyncio
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
-from tests.integration.redis.faulty import (
-    BY_NAME,
-    GRACE,
-    LONG,
-    METHODS,
-    SHORT,
-    Ended,
-    Lane,
-    Method,
-    Worlds,
-    at_work,
-    ended,
-    open_lane,
-    open_worlds,
-    shown,
-)
+from tests.integration.calls import GRACE, LONG, SHORT, Ended, Fault, ended, shown
+from tests.integration.redis.faulty import BY_NAME, METHODS, Lane, Method, Worlds, at_work, open_lane, open_worlds
 
 from focal_core.errors import OutcomeUnknownError, StoreUnavailableError
 from focal_redis import endpoint as endpoint_module
 from focal_redis.connection import Link
 from focal_redis.endpoint import Endpoint
 from focal_testkit.faults.connection import Faults
-from focal_testkit.faults.triggers import Action, Moment, black_hole, eof, mute_down, mute_up, reset, stall, torn
+from focal_testkit.faults.triggers import Moment, black_hole, eof, mute_down, mute_up, reset, stall, torn
 from focal_testkit.servers.redis import RedisServer
 
 pytestmark = pytest.mark.asyncio
@@ -45,24 +31,6 @@ TOO_SLOW = ("deadline", "connect_failed", "pool_timeout")
 """Codes of calls whose time was up before the fault could happen: they prove nothing, and break nothing."""
 SERVES_AGAIN = 1.0
 """Seconds within which the pool answers after a fault."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something that happens to a connection.
-
-    Attributes:
-        moment: before the server has the command, or after it has answered and the client has heard nothing.
-        action: what happens.
-        silent: whether nobody is told; otherwise a read that meets it once must succeed all the same.
-    """
-
-    moment: Moment
-    action: Action
-    silent: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.action.__name__} {self.moment}"
 
 
 TOLD = (

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 from redis.exceptions import MaxConnectionsError
-from tests.integration.redis.faulty import ended, until
+from tests.integration.calls import ended, until
 from tests.integration.redis.support import open_client
 
 from focal_core import pool as pool_module

@@ -9,21 +9,8 @@ from typing import Any
 
 import pytest
 from redis.exceptions import RedisError
-from tests.integration.redis.faulty import (
-    BY_NAME,
-    LONG,
-    METHODS,
-    READS,
-    SHORT,
-    WRITES,
-    Method,
-    Worlds,
-    ended,
-    open_lane,
-    open_worlds,
-    shown,
-    until,
-)
+from tests.integration.calls import LONG, SHORT, ended, shown, until
+from tests.integration.redis.faulty import BY_NAME, METHODS, READS, WRITES, Method, Worlds, open_lane, open_worlds
 from tests.integration.redis.support import open_client
 
 from focal_core.context import BackendContext

@@ -15,19 +15,8 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 from redis.asyncio.connection import AbstractConnection
-from tests.integration.redis.faulty import (
-    LONG,
-    METHODS,
-    READS,
-    SECOND,
-    Lane,
-    Method,
-    Worlds,
-    open_lane,
-    open_worlds,
-    shown,
-    until,
-)
+from tests.integration.calls import LONG, shown, until
+from tests.integration.redis.faulty import METHODS, READS, SECOND, Lane, Method, Worlds, open_lane, open_worlds
 
 from focal_core.errors import FocalError
 from focal_redis.connection import Link

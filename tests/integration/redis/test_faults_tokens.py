@@ -21,7 +21,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
-from tests.integration.redis.faulty import LONG, Lane, Worlds, at_work, open_lane, open_worlds
+from tests.integration.calls import LONG
+from tests.integration.redis.faulty import Lane, Worlds, at_work, open_lane, open_worlds
 
 from focal_core.clock import SystemClock
 from focal_core.conversation import lifecycle

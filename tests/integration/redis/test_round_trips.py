@@ -8,17 +8,8 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from tests.integration.redis.faulty import (
-    BY_NAME,
-    LONG,
-    METHODS,
-    SECOND,
-    Lane,
-    Method,
-    Worlds,
-    open_lane,
-    open_worlds,
-)
+from tests.integration.calls import LONG
+from tests.integration.redis.faulty import BY_NAME, METHODS, SECOND, Lane, Method, Worlds, open_lane, open_worlds
 
 from focal_core.conversation.models import Session
 from focal_core.errors import StaleVersionError

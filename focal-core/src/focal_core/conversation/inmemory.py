@@ -165,31 +165,15 @@ class InMemorySessionStore(InMemoryStore, SessionStore):
         limit: int = 100,
         after: str | None = None,
     ) -> Page[Session]:
-        live, takes_in = self._live_now(), lifecycle.scope_test(scope, self.context.clock.now())
-
-        def keep(row: Session) -> bool:
-            return (
-                live(row)
-                and version in (None, row.active_scenario_version)
-                and step_content_hash in (None, lifecycle.step_content_hash(row))
-                and takes_in(row)
-            )
-
-        filters = None if scope is None else scope.model_dump(mode="json")
+        live = self._live_now()
+        wanted = lifecycle.step_test(version, step_content_hash, scope, self.context.clock.now())
         return self._in_scenario.page(
             (tenant_id, scenario_id),
-            scope=cursor_scope(
-                tenant_id,
-                "list_by_step",
-                scenario=scenario_id,
-                version=version,
-                content=step_content_hash,
-                filters=filters,
-            ),
+            scope=lifecycle.step_cursor_scope(tenant_id, scenario_id, version, step_content_hash, scope),
             limit=limit,
             cap=self.cap,
             after=after,
-            keep=keep,
+            keep=lambda row: live(row) and wanted(row),
         )
 
     async def promote_to_hot(self, session_id: UUID, *, tenant_id: UUID | None = None) -> bool:

@@ -7,12 +7,14 @@ import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from focal_core.context import BackendContext
 from focal_core.conversation.models import Channel, Session, SessionStatus, StepVisit
 from focal_core.conversation.policy import SessionPolicy
 from focal_core.errors import ConflictError, InvalidDataError, StaleVersionError
 from focal_core.gate import admit, member
+from focal_core.paging import cursor_scope
 from focal_core.values import canonical_json
 
 if TYPE_CHECKING:
@@ -165,6 +167,36 @@ def step_content_hash(session: Session) -> str | None:
     """Return the content hash of the step a session stands at, as of when it entered it; None when unknown."""
     visit = current_visit(session)
     return None if visit is None else visit.step_content_hash
+
+
+def step_test(
+    version: int | None, content_hash: str | None, scope: ScopeFilter | None, now: datetime
+) -> Callable[[Session], bool]:
+    """Return the test whether ``list_by_step`` returns a session that stands in the scenario.
+
+    Raises:
+        InvalidDataError: as ``scope_test``.
+    """
+    takes_in = scope_test(scope, now)
+
+    def wanted(session: Session) -> bool:
+        return (
+            version in (None, session.active_scenario_version)
+            and content_hash in (None, step_content_hash(session))
+            and takes_in(session)
+        )
+
+    return wanted
+
+
+def step_cursor_scope(
+    tenant_id: UUID, scenario_id: UUID, version: int | None, content_hash: str | None, scope: ScopeFilter | None
+) -> str:
+    """Return what binds a cursor of ``list_by_step`` to the tenant and every filter."""
+    filters = None if scope is None else scope.model_dump(mode="json")
+    return cursor_scope(
+        tenant_id, "list_by_step", scenario=scenario_id, version=version, content=content_hash, filters=filters
+    )
 
 
 def scope_test(scope: ScopeFilter | None, now: datetime) -> Callable[[Session], bool]:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from focal_core.base import validated_copy
 from focal_core.errors import InvalidDataError
-from focal_core.paging import Page, check_paging, decode_cursor, encode_cursor
+from focal_core.paging import Page, check_paging, decode_cursor, encode_cursor, too_many_rows
 from focal_core.vectors import unit
 
 R = TypeVar("R", bound=Any)
@@ -121,11 +121,7 @@ class OrderedIndex(Generic[R]):
                     continue
                 if len(found) == wanted:
                     if limit is None:
-                        raise InvalidDataError(
-                            f"more than {cap} rows",
-                            code="result_too_large",
-                            hint="pass limit=... and follow the cursor",
-                        )
+                        raise too_many_rows(cap)
                     return Page(map(copy, found), encode_cursor(scope, self._order(found[-1])))
                 found.append(row)
         except TypeError:

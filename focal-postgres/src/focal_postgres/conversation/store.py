@@ -176,21 +176,13 @@ class PostgresSessionStore(PostgresStore, SessionStore):
         # For what it refuses; the test itself is made in SQL.
         lifecycle.scope_test(scope, now)
         where, args = _by_step(tenant_id, scenario_id, now, version, step_content_hash, scope)
-        filters = None if scope is None else scope.model_dump(mode="json")
         return await self.page(
             "list_by_step",
             _ROWS,
             where,
             args,
             order=_NEWEST_FIRST,
-            scope=cursor_scope(
-                tenant_id,
-                "list_by_step",
-                scenario=scenario_id,
-                version=version,
-                content=step_content_hash,
-                filters=filters,
-            ),
+            scope=lifecycle.step_cursor_scope(tenant_id, scenario_id, version, step_content_hash, scope),
             limit=limit,
             after=after,
         )

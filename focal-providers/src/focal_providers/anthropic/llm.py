@@ -11,7 +11,7 @@ from focal_providers.anthropic.request import PROVIDER, arguments, counting_argu
 from focal_providers.anthropic.response import read_message, vendor_message
 from focal_providers.anthropic.settings import AnthropicClient, AnthropicOptions
 from focal_providers.anthropic.stream import AccumulatedMessage
-from focal_providers.client import SDKClient, options_from
+from focal_providers.client import SDKClient, opened, options_from
 from focal_providers.llm import Accumulated, Read, SDKProvider, Wire
 
 
@@ -88,9 +88,5 @@ class AnthropicProvider(SDKProvider[AnthropicOptions]):
             SettingsError: a setting is unknown or wrong.
         """
         options = options_from(AnthropicOptions, PROVIDER, {"model": model, "api_key": api_key, **settings})
-        client = AnthropicClient(options)
-        await client.open()
-        try:
+        async with opened(AnthropicClient(options)) as client:
             yield cls(client, options)
-        finally:
-            await client.close()

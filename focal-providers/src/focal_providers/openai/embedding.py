@@ -16,7 +16,7 @@ from focal_core.providers.models import NO_OPTIONS, Attempt, CallOptions, Embedd
 from focal_core.providers.retry import CurrentAttempt, run_attempts, spent
 from focal_core.providers.tokens import estimate_text
 from focal_core.usage import TokenUsage
-from focal_providers.client import SDKClient, options_from
+from focal_providers.client import SDKClient, opened, options_from
 from focal_providers.errors import UNREADABLE, Errors
 from focal_providers.openai.settings import NATIVE_DIMENSIONS, PROVIDER, OpenAIClient, OpenAIOptions
 from focal_providers.openai.vectors import read_embeddings
@@ -111,12 +111,8 @@ class OpenAIEmbeddings(EmbeddingProvider):
         """
         given = {"embedding_model": embedding_model, "api_key": api_key, **settings}
         options = options_from(OpenAIOptions, PROVIDER, given)
-        client = OpenAIClient(options)
-        await client.open()
-        try:
+        async with opened(OpenAIClient(options)) as client:
             yield cls(client, options)
-        finally:
-            await client.close()
 
     @property
     def spec(self) -> EmbeddingSpec:

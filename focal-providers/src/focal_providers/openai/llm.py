@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Self
 
-from focal_providers.client import SDKClient, options_from
+from focal_providers.client import SDKClient, opened, options_from
 from focal_providers.llm import SDKProvider
 from focal_providers.openai.settings import PROVIDER, OpenAIClient, OpenAIOptions
 from focal_providers.openai.wires import ChatWire, ResponsesWire
@@ -45,9 +45,5 @@ class OpenAIProvider(SDKProvider[OpenAIOptions]):
             SettingsError: a setting is unknown or wrong.
         """
         options = options_from(OpenAIOptions, PROVIDER, {"model": model, "api_key": api_key, **settings})
-        client = OpenAIClient(options)
-        await client.open()
-        try:
+        async with opened(OpenAIClient(options)) as client:
             yield cls(client, options)
-        finally:
-            await client.close()

@@ -12,7 +12,7 @@ from focal_core.context import BackendContext
 from focal_core.conversation.models import Session
 from focal_core.errors import InvalidDataError
 from focal_core.inmemory.table import micros
-from focal_core.paging import Page, check_paging, decode_cursor, encode_cursor
+from focal_core.paging import Page, check_paging, decode_cursor, encode_cursor, too_many_rows
 from focal_redis import frame
 from focal_redis.client import RedisClient
 from focal_redis.conversation.scripts import LIST
@@ -104,9 +104,7 @@ class Lister:
         if len(found) <= wanted:
             return Page(found)
         if limit is None:
-            raise InvalidDataError(
-                f"more than {cap} rows", code="result_too_large", hint="pass limit=... and follow the cursor"
-            )
+            raise too_many_rows(cap)
         return Page(found[:wanted], encode_cursor(scope, _order(found[wanted - 1])))
 
     async def newest(self, tenant_id: UUID, walk: Walk, hot_milliseconds: int) -> list[Session]:

@@ -146,28 +146,12 @@ class RedisSessionStore(SessionStore):
         limit: int = 100,
         after: str | None = None,
     ) -> Page[Session]:
-        takes_in = lifecycle.scope_test(scope, self.context.clock.now())
-
-        def keep(row: Session) -> bool:
-            return (
-                version in (None, row.active_scenario_version)
-                and step_content_hash in (None, lifecycle.step_content_hash(row))
-                and takes_in(row)
-            )
-
+        keep = lifecycle.step_test(version, step_content_hash, scope, self.context.clock.now())
         index = Index(lambda base: keys.scenario_index(base, scenario_id), frame.SCENARIO, frame.reference(scenario_id))
-        filters = None if scope is None else scope.model_dump(mode="json")
         return await self._lister.page(
             tenant_id,
             Walk("list_by_step", index, keep=keep),
-            scope=cursor_scope(
-                tenant_id,
-                "list_by_step",
-                scenario=scenario_id,
-                version=version,
-                content=step_content_hash,
-                filters=filters,
-            ),
+            scope=lifecycle.step_cursor_scope(tenant_id, scenario_id, version, step_content_hash, scope),
             limit=limit,
             after=after,
         )
