@@ -15,9 +15,10 @@ from pydantic_core import from_json
 from focal_core.base import FocalModel
 from focal_core.context import BackendContext
 from focal_core.values import Float32Vector
-from focal_postgres.database import Database, Record
+from focal_postgres.database import Database
 from focal_postgres.layout import Layout
 from focal_postgres.settings import PostgresOptions
+from focal_postgres.transaction import Record
 
 M = TypeVar("M", bound=FocalModel)
 

@@ -35,11 +35,16 @@ SELECT pg_get_functiondef(p.oid) AS definition, p.oid::regprocedure::text AS sig
     p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) WHERE grantee = 0) AS is_public
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = $1 ORDER BY p.proname
 """
+_POLICIES = """
+SELECT format('CREATE POLICY %s ON %s USING (%s)', polname, polrelid::regclass, pg_get_expr(polqual, polrelid))
+    AS definition
+FROM pg_policy WHERE polrelid = $1 ORDER BY polname
+"""
 _STORAGE = {"p": "plain", "e": "external", "m": "main", "x": "extended"}
 
 
 async def dump_schema(url: str, schema: str) -> str:
-    """Return tables, columns, constraints, indexes, triggers, functions and spaces of a schema as SQL-like text.
+    """Return tables with all that belongs to them, functions and spaces of a schema as SQL-like text.
 
     Args:
         url: the database.
@@ -71,7 +76,7 @@ async def _table(connection: asyncpg.Connection, oid: int, name: str, options: s
         lines.append(f"CONSTRAINT {row['conname']} {row['definition']}")
     body = ",\n    ".join(lines)
     text = [f"CREATE TABLE focal.{name} (\n    {body}\n){f' WITH ({options})' if options else ''};"]
-    for query in (_INDEXES, _TRIGGERS):
+    for query in (_INDEXES, _TRIGGERS, _POLICIES):
         text.extend(f"{row['definition']};" for row in await connection.fetch(query, oid))
     return "\n".join(text)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from focal_postgres.migrations.steps import SEPARATOR
 from focal_postgres.schema import create_table, metadata
 from focal_postgres.schema.functions import AUDIT_FUNCTIONS, PROFILE_FUNCTIONS, REFUSE_CHANGE, create_function
+from focal_postgres.schema.policies import create_policies
 
 HERE = Path(__file__).parent
 VERSIONS = HERE.parent / "focal-postgres" / "src" / "focal_postgres" / "migrations" / "versions"
@@ -40,6 +41,7 @@ CONTENTS: dict[str, tuple[str, ...]] = {
     "007_vector_indexes": (),
     "008_profile_schema": ("profile_field_definitions", "scenario_field_requirements", "consents"),
     "009_sessions": ("sessions",),
+    "010_row_level_security": (),
 }
 """Revision -> the tables it builds."""
 
@@ -52,6 +54,7 @@ AFTER = {
         "ON CONFLICT DO NOTHING"
     ],
     "008_profile_schema": [one for item in PROFILE_FUNCTIONS.items() for one in create_function(*item)],
+    "010_row_level_security": create_policies(PLACED),
 }
 
 

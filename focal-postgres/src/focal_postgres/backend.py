@@ -33,7 +33,7 @@ class PostgresBackend(Backend):
         "audit": "focal_postgres.audit:PostgresAuditStore",
         "profiles": "focal_postgres.profile:PostgresProfileStore",
     }
-    capabilities: ClassVar[frozenset[str]] = frozenset({"durable", "purge", "vector_index"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"durable", "purge", "row_level_security", "vector_index"})
     contract: ClassVar[str] = CONTRACT
 
     def __init__(self, options: BaseModel, context: BackendContext) -> None:
@@ -49,9 +49,11 @@ class PostgresBackend(Backend):
         Raises:
             SchemaOutdatedError: the schema is behind or ahead; names the command.
             StoreUnavailableError: the server is down, refuses the login, or lacks the database.
-            SettingsError: the embedded server's wheel is not installed.
+            SettingsError: the embedded server's wheel is not installed; or options, roles and schema disagree on
+                row-level security (code ``row_level_security``).
         """
         from focal_postgres.database import Database
+        from focal_postgres.preflight import check_row_security, check_schema
 
         database = Database(self._settings, self.context)
         try:
@@ -64,7 +66,8 @@ class PostgresBackend(Backend):
             # Afterwards: a connection learns of pgvector's type when it is made.
             await database.open(url)
             self._database = database
-            await database.check_schema()
+            await check_schema(database)
+            await check_row_security(database)
         except BaseException:
             await self.close()
             raise

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -34,6 +35,14 @@ Url = Annotated[str | None, typer.Option(help="Another address than the configur
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+class Switch(StrEnum):
+    """What ``focal db row-level-security`` is to do."""
+
+    ON = "on"
+    OFF = "off"
+    STATUS = "status"
+
+
 @hookimpl
 def focal_add_commands(app: typer.Typer) -> None:
     """Add ``focal db``."""
@@ -43,6 +52,7 @@ def focal_add_commands(app: typer.Typer) -> None:
     for command in (upgrade, downgrade, current, history, check, stamp, sql):
         # So that -1 is a revision.
         group.command(command.__name__, context_settings={"ignore_unknown_options": True})(command)
+    group.command("row-level-security")(row_level_security)
     group.add_typer(cli_index.app, name="index")
     app.add_typer(group, name="db")
 
@@ -160,6 +170,33 @@ def sql(
         else:
             for statement in grants_of(schema, grants, maintenance=maintenance):
                 typer.echo(f"{statement};")
+
+
+def row_level_security(
+    state: Annotated[Switch, typer.Argument(help="on, off, or status to look only.")] = Switch.STATUS,
+    config: Config = None,
+    backend: Backend = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Let the server itself keep tenants apart: policies on every table that has a tenant, also for its owner.
+
+    Backends need `row_level_security = true` and `maintenance_url` from then on, and a role that is neither superuser
+    nor has BYPASSRLS.
+    """
+    from focal_postgres import row_security
+
+    with exit_codes():
+        options = options_for(config, backend, url)
+        on = None if state is Switch.STATUS else state is Switch.ON
+        found = asyncio.run(row_security.switch(options, on))
+        if as_json:
+            print_json({"schema": options.schema_name, **asdict(found), "on": found.on})
+        else:
+            counts = f"{len(found.secured)} of {len(found.tables)} tables of schema {options.schema_name}"
+            typer.echo(f"row-level security is on for {counts}")
+            if found.enabled and found.bypasses:
+                typer.echo("this role sees every tenant all the same")
 
 
 def options_for(config: Path | None, backend: str | None, url: str | None) -> PostgresOptions:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -16,20 +16,16 @@ from focal_core.errors import (
     REFUSED_IN_DOUBT,
     FocalError,
     OutcomeUnknownError,
-    SchemaOutdatedError,
     StoreUnavailableError,
 )
 from focal_core.pool import Pool
 from focal_postgres.arrays import introduce
-from focal_postgres.errors import SCHEMA_HINT, connect_failure, is_connection_loss, is_retryable_conflict, mapped
-from focal_postgres.revisions import REVISIONS
+from focal_postgres.errors import connect_failure, is_connection_loss, is_retryable_conflict, mapped
 from focal_postgres.settings import PostgresOptions
 from focal_postgres.spaces import Spaces
+from focal_postgres.transaction import Connection, Flag, Record, Work, in_transaction, settings
 
 T = TypeVar("T")
-Record: TypeAlias = asyncpg.Record
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Work: TypeAlias = Callable[[Connection], Awaitable[T]]
 
 _CONFLICT_REPEATS = 3
 
@@ -53,6 +49,7 @@ class Database:
         self.spaces = Spaces(self)
         self._primary: Pool[Connection] | None = None
         self._replica: Pool[Connection] | None = None
+        self._maintenance: Pool[Connection] | None = None
         self._unreplicated: set[Connection] = set()
 
     async def open(self, url: str | None = None) -> None:
@@ -68,9 +65,11 @@ class Database:
         self._primary = self._pool(primary)
         if self.options.read_url is not None:
             self._replica = self._pool(self.options.read_url.get_secret_value())
+        if self.options.maintenance_url is not None:
+            self._maintenance = self._pool(self.options.maintenance_url.get_secret_value())
         loop = asyncio.get_running_loop()
         try:
-            for pool in filter(None, (self._primary, self._replica)):
+            for pool in filter(None, (self._primary, self._replica, self._maintenance)):
                 pool.release(await pool.acquire(loop.time() + self.options.connect_timeout))
         except BaseException:
             await self.close()
@@ -78,7 +77,8 @@ class Database:
 
     async def close(self) -> None:
         """Let running calls end, then close every connection; a second call does nothing."""
-        pools, self._primary, self._replica = (self._primary, self._replica), None, None
+        pools = self._primary, self._replica, self._maintenance
+        self._primary = self._replica = self._maintenance = None
         for pool in filter(None, pools):
             await pool.close(self.options.deadline)
 
@@ -119,11 +119,23 @@ class Database:
             raise mapped(ConnectionError(), "the database is not open")
         return self._primary
 
-    def _reading(self, replica: bool) -> Pool[Connection]:
-        return self._replica if replica and self._replica is not None else self.primary
+    def _pool_for(self, *, replica: bool = False, maintenance: bool = False) -> Pool[Connection]:
+        return (maintenance and self._maintenance) or (replica and self._replica) or self.primary
+
+    def _wrapped(self, work: Work[T], committing: Flag | None = None, **telling: Any) -> Work[T]:
+        """Return work in a transaction where the server is to be told something; arguments as of ``settings``."""
+        told = settings(self.options, **telling)
+        return in_transaction(work, told, committing) if told else work
 
     async def fetch(
-        self, method: str, sql: str, *args: Any, replica: bool = False, search: bool = False, settles: bool = False
+        self,
+        method: str,
+        sql: str,
+        *args: Any,
+        replica: bool = False,
+        search: bool = False,
+        settles: bool = False,
+        maintenance: bool = False,
     ) -> list[Record]:
         """Run a statement that only reads, and return its rows.
 
@@ -136,32 +148,31 @@ class Database:
             replica: whether a replica may answer.
             search: whether the statement needs the settings of an approximate vector search.
             settles: whether it finds out what became of a write: as long as it has not, the write may have happened.
+            maintenance: whether it is for the maintenance role, where there is one.
 
         Raises:
             StoreError: by ``errors.mapped``; an OutcomeUnknownError only where ``settles``.
         """
-        pool = self._reading(replica)
-        if search and not self.options.keeps_session_state:
-            begin = "; ".join(
-                ["BEGIN", *(f"SET LOCAL {name} = '{value}'" for name, value in self.options.search_settings.items())]
-            )
-            return await self._run(
-                pool, method, _in_transaction(begin, lambda found: found.fetch(sql, *args)), repeat=True
-            )
-        return await self._run(
-            pool, method, lambda connection: connection.fetch(sql, *args), repeat=True, doubt=settles
-        )
+        work = self._wrapped(lambda connection: connection.fetch(sql, *args), search=search)
+        pool = self._pool_for(replica=replica, maintenance=maintenance)
+        return await self._run(pool, method, work, repeat=True, doubt=settles)
 
     async def fetchrow(
         self, method: str, sql: str, *args: Any, replica: bool = False, settles: bool = False
     ) -> Record | None:
         """Run a statement that only reads, and return its first row or None; as ``fetch``."""
-        pool = self._reading(replica)
-        return await self._run(
-            pool, method, lambda connection: connection.fetchrow(sql, *args), repeat=True, doubt=settles
-        )
+        work = self._wrapped(lambda connection: connection.fetchrow(sql, *args))
+        return await self._run(self._pool_for(replica=replica), method, work, repeat=True, doubt=settles)
 
-    async def write(self, method: str, sql: str, *args: Any, repeat: bool = False, bulk: bool = False) -> list[Record]:
+    async def write(
+        self,
+        method: str,
+        sql: str,
+        *args: Any,
+        repeat: bool = False,
+        bulk: bool = False,
+        maintenance: bool = False,
+    ) -> list[Record]:
         """Run one writing statement in a transaction of its own, and return its rows.
 
         Args:
@@ -171,15 +182,28 @@ class Database:
             repeat: whether a second run of the same statement changes nothing and answers alike, so that it may be
                 repeated once when the reply is lost; the rows are ``Repeated`` then.
             bulk: whether it may take ``bulk_deadline``.
+            maintenance: as for ``fetch``.
 
         Raises:
             OutcomeUnknownError: the reply was lost.
             StoreError: by ``errors.mapped``; nothing was written.
         """
+
+        async def work(connection: Connection) -> list[Record]:
+            rows: list[Record] = await connection.fetch(sql, *args)
+            return rows
+
         if bulk:
-            return await self.transaction(method, lambda connection: connection.fetch(sql, *args), bulk=True)
+            return await self.transaction(method, work, bulk=True, maintenance=maintenance)
+        committing = Flag()
+        wrapped = self._wrapped(work, committing)
         return await self._run(
-            self.primary, method, lambda connection: connection.fetch(sql, *args), write=True, repeat=repeat
+            self._pool_for(maintenance=maintenance),
+            method,
+            wrapped,
+            write=True,
+            repeat=repeat,
+            handed_over=None if wrapped is work else committing,
         )
 
     async def script(self, method: str, sql: str) -> str:
@@ -195,9 +219,12 @@ class Database:
             OutcomeUnknownError: the reply was lost.
             StoreError: by ``errors.mapped``; nothing was written.
         """
-        return await self._run(self.primary, method, lambda connection: connection.execute(sql), write=True)
+        whole = "; ".join([*settings(self.options), sql])
+        return await self._run(self.primary, method, lambda connection: connection.execute(whole), write=True)
 
-    async def transaction(self, method: str, work: Work[T], *, bulk: bool = False, repeat: bool = False) -> T:
+    async def transaction(
+        self, method: str, work: Work[T], *, bulk: bool = False, repeat: bool = False, maintenance: bool = False
+    ) -> T:
         """Run several statements as one, and return what ``work`` returns.
 
         ``work`` may run again: it is repeated as a whole when the server rolled it back because of another transaction.
@@ -207,18 +234,18 @@ class Database:
             work: runs statements on the connection it is given, and nothing else.
             bulk: whether it may take ``bulk_deadline``.
             repeat: as for ``write``.
+            maintenance: as for ``fetch``.
 
         Raises:
             OutcomeUnknownError: the reply to COMMIT was lost.
             StoreError: by ``errors.mapped``; nothing was written.
         """
         patience = self.options.bulk_deadline if bulk else self.options.deadline
-        begin = f"BEGIN; SET LOCAL statement_timeout = {max(1, int(patience * 950))}" if bulk else "BEGIN"
-        committing = _Flag()
+        committing = Flag()
         return await self._run(
-            self.primary,
+            self._pool_for(maintenance=maintenance),
             method,
-            _in_transaction(begin, work, committing),
+            in_transaction(work, settings(self.options, patience=patience if bulk else None), committing),
             write=True,
             repeat=repeat,
             patience=patience,
@@ -234,7 +261,7 @@ class Database:
         write: bool = False,
         repeat: bool = False,
         patience: float | None = None,
-        handed_over: _Flag | None = None,
+        handed_over: Flag | None = None,
         doubt: bool = False,
     ) -> T:
         loop = asyncio.get_running_loop()
@@ -303,31 +330,6 @@ class Database:
         """How many connections of the primary are idle and busy, and how many calls wait."""
         return self.primary.counts
 
-    async def check_schema(self) -> None:
-        """Refuse a schema that is behind or ahead of this release.
-
-        Raises:
-            SchemaOutdatedError: with the command to run.
-        """
-        sql = f"SELECT version_num FROM {self.schema}.alembic_version"
-        try:
-            rows = await self.fetch("open", sql)
-        except SchemaOutdatedError:
-            rows = []
-        found = rows[0][0] if rows else None
-        if found == REVISIONS[-1]:
-            return
-        if found is None:
-            raise SchemaOutdatedError(f"the database has no schema {self.schema!r} of focal's", hint=SCHEMA_HINT)
-        if found in REVISIONS:
-            raise SchemaOutdatedError(
-                f"the schema {self.schema!r} is at {found}, this release needs {REVISIONS[-1]}", hint=SCHEMA_HINT
-            )
-        raise SchemaOutdatedError(
-            f"the schema {self.schema!r} is at {found}, which this release does not know",
-            hint="upgrade focal-postgres, or `focal db downgrade` with the release that wrote it",
-        )
-
 
 class Repeated(list[Record]):
     """Rows of a write that was sent a second time, since the reply to the first had been lost."""
@@ -364,32 +366,6 @@ def _in_doubt(error: StoreUnavailableError, method: str, repeat: bool) -> Outcom
         )
     error.retryable = repeat
     return error
-
-
-class _Flag:
-    """Whether the step after which a write may have happened was begun."""
-
-    def __init__(self) -> None:
-        self.up = False
-
-
-def _in_transaction(begin: str, work: Work[T], committing: _Flag | None = None) -> Work[T]:
-    async def run(connection: Connection) -> T:
-        if committing is not None:
-            committing.up = False
-        await connection.execute(begin)
-        try:
-            result = await work(connection)
-        except Exception:
-            if not connection.is_closed():
-                await connection.execute("ROLLBACK")
-            raise
-        if committing is not None:
-            committing.up = True
-        await connection.execute("COMMIT")
-        return result
-
-    return run
 
 
 def shown(dsn: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from focal_core.errors import FocalError
 from focal_core.health import CheckResult
 from focal_postgres.database import Database
+from focal_postgres.preflight import check_schema
 
 if TYPE_CHECKING:
     from focal_postgres.embedded import EmbeddedServer
@@ -65,13 +66,14 @@ async def look(database: Database, server: EmbeddedServer | None = None) -> dict
             detail=f"invalid: {row['invalid_indexes']}" if row["invalid_indexes"] else "all valid",
         ),
         "clock": CheckResult(ok=skew <= 1.0, detail=f"{skew:.1f} s apart from the database"),
+        "row_level_security": CheckResult(ok=True, detail="on" if database.options.row_level_security else "off"),
         "pool": CheckResult(ok=True, detail=", ".join(f"{count} {name}" for name, count in database.counts.items())),
     }
 
 
 async def _schema(database: Database) -> CheckResult:
     try:
-        await database.check_schema()
+        await check_schema(database)
     except FocalError as error:
         return CheckResult(ok=False, detail=f"{error}; {error.hint}")
     return CheckResult(ok=True, detail="up to date")

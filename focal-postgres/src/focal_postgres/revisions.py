@@ -10,5 +10,6 @@ REVISIONS = (
     "007_vector_indexes",
     "008_profile_schema",
     "009_sessions",
+    "010_row_level_security",
 )
 """What this release builds and reads; the last one is what a store needs."""

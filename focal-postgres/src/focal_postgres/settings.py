@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 EMBEDDED = "embedded://"
@@ -29,6 +29,10 @@ class PostgresOptions(BaseModel):
         read_url: a replica. Lists and searches go there and may lag behind by what the replica lags; reads by key and
             all writes stay on ``url``.
         migration_url: where ``focal db`` connects; a direct address when ``url`` is that of a transaction pooler.
+        maintenance_url: the same database, as a role that may do what the application may not: purge, erase, and look
+            across tenants (``list_tenants``, ``cleanup_expired`` of all). Without it these calls are made on ``url``.
+        row_level_security: whether the server shows each call its own tenant's rows only, whatever its statements ask
+            for: three round trips instead of one. Needs ``focal db row-level-security on`` and ``maintenance_url``.
         schema_name: the PostgreSQL schema that holds focal's tables; ``schema`` in ``focal.toml``.
         pgbouncer: True behind a pooler in transaction mode: nothing is kept in a session, no statement is prepared
             (half the throughput). ``"1.21"`` behind PgBouncer 1.21 or later with ``max_prepared_statements``: prepared
@@ -53,6 +57,8 @@ class PostgresOptions(BaseModel):
     url: SecretStr
     read_url: SecretStr | None = None
     migration_url: SecretStr | None = None
+    maintenance_url: SecretStr | None = None
+    row_level_security: bool = False
     schema_name: str = Field(default="focal", alias="schema")
     pgbouncer: bool | Literal["1.21"] = False
     pool_size: int = Field(default_factory=lambda: min(8, 4 * (os.cpu_count() or 1)), ge=1, le=1000)
@@ -78,12 +84,25 @@ class PostgresOptions(BaseModel):
             )
         return name
 
-    @field_validator("url", "read_url", "migration_url")
+    @field_validator("url", "read_url", "migration_url", "maintenance_url")
     @classmethod
     def _check_url(cls, url: SecretStr | None) -> SecretStr | None:
         if url is None or url.get_secret_value().startswith(EMBEDDED):
             return url
         return SecretStr(_normalised(url.get_secret_value()))
+
+    @model_validator(mode="after")
+    def _check_row_level_security(self) -> Self:
+        if self.row_level_security and self.embedded_folder is not None:
+            raise PydanticCustomError(
+                "focal.row_level_security", "row_level_security is for a server with roles: an embedded one has none"
+            )
+        if self.row_level_security and self.maintenance_url is None:
+            raise PydanticCustomError(
+                "focal.row_level_security",
+                "row_level_security needs maintenance_url, a role with BYPASSRLS for what is of no one tenant",
+            )
+        return self
 
     @property
     def embedded_folder(self) -> Path | None:

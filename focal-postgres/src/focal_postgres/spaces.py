@@ -147,7 +147,7 @@ class Spaces:
         schema = self._database.schema
         some = " UNION ALL ".join(f"(SELECT space_id FROM {schema}.{table} LIMIT 1000)" for table in VECTOR_TABLES)
         rows = await self._database.fetch(
-            "spaces", f"SELECT model, dims FROM {schema}.embedding_spaces WHERE id IN ({some})"
+            "spaces", f"SELECT model, dims FROM {schema}.embedding_spaces WHERE id IN ({some})", maintenance=True
         )
         return {(row["model"], row["dims"]) for row in rows}
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from focal_core.base import Versioned
+from focal_core.batching import Batcher
 from focal_core.context import BackendContext
 from focal_core.deadline import one_call
 from focal_core.errors import ConflictError, StaleVersionError
@@ -15,11 +16,16 @@ from focal_core.gate import admit, ambiguous_tenant, require_tenant, same_conten
 from focal_core.ids import NIL
 from focal_core.paging import Page, check_paging, cursor_scope, decode_cursor, encode_cursor, too_many_rows
 from focal_core.store import Store
-from focal_postgres.database import Database, Record, refusal
+from focal_postgres.database import Database, refusal
 from focal_postgres.keyset import Key, beyond, parsed, scalar
 from focal_postgres.layout import Layout
+from focal_postgres.row_security import speaking_for, walled
+from focal_postgres.transaction import Record
+from focal_postgres.upsert import upsert_text
 
 V = TypeVar("V", bound=Any)
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 V_co = TypeVar("V_co", covariant=True)
 
 
@@ -60,7 +66,7 @@ class PostgresStore(Store):
         context: clock, isolation, limits, policies.
     """
 
-    capabilities: ClassVar[frozenset[str]] = frozenset({"durable"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"durable", "row_level_security"})
     tables: ClassVar[tuple[str, ...]] = ()
     """Names of the tables the store owns, in an order in which they can be emptied."""
 
@@ -69,6 +75,10 @@ class PostgresStore(Store):
         self.context = context or database.context
         self.schema = database.schema
         self._upserts: dict[str, str] = {}
+        if database.options.row_level_security:
+            for name, method in inspect.getmembers(self, inspect.iscoroutinefunction):
+                if not name.startswith("_"):
+                    setattr(self, name, walled(method))
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -83,6 +93,35 @@ class PostgresStore(Store):
 
     def _tables(self) -> list[str]:
         return list(dict.fromkeys(name for cls in type(self).__mro__ for name in vars(cls).get("tables", ())))
+
+    def batcher(
+        self,
+        send: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        *,
+        tenant: Callable[[Item], UUID],
+        kind: Callable[[Item], Hashable] | None = None,
+        **how: Any,
+    ) -> Batcher[Item, Answer]:
+        """Return a batcher of this store's calls; behind row-level security a flight is of one tenant.
+
+        Args:
+            send: as of ``Batcher``, like the others.
+            tenant: of an item.
+            kind: as of ``Batcher``.
+            how: what else it takes.
+        """
+        options = self.database.options
+        carry, sort = send, kind
+        if options.row_level_security:
+
+            async def carry(items: Sequence[Item]) -> Sequence[Answer]:
+                with speaking_for(tenant(items[0])):
+                    return await send(items)
+
+            def sort(item: Item) -> Hashable:
+                return tenant(item), kind and kind(item)
+
+        return Batcher(carry, kind=sort, patience=options.deadline, flights=2, max_waiting=options.max_waiters, **how)
 
     async def list_tenants(self, *, limit: int = 1000, after: str | None = None) -> Page[UUID]:
         """Return the tenants; each table's index is skipped through, tenant by tenant."""
@@ -107,6 +146,7 @@ class PostgresStore(Store):
             " SELECT tenant_id FROM t WHERE tenant_id IS NOT NULL LIMIT $2",
             start,
             limit + 1,
+            maintenance=True,
         )
         page = [row[0] for row in rows[:limit]]
         return Page(page, encode_cursor(scope, [str(page[-1])]) if len(rows) > limit else None)
@@ -337,56 +377,4 @@ class PostgresStore(Store):
                 removed += int(status.rpartition(" ")[2])
             return removed
 
-        return await self.database.transaction("erase_tenant", work, bulk=True)
-
-
-def upsert_text(layout: Layout[Any], schema: str, extra: str = "") -> str:
-    """Return the statement behind ``PostgresStore.upsert``.
-
-    ``extra`` is a further condition (``AND ...``) on the stored row, whose alias is ``t``.
-
-    Parameters: the values of the layout, then the expected row_version, whether this is an explicit revival, and the
-    vector where the layout has one. It returns ``row_version`` and ``created_at`` when the row was written.
-    """
-    count = len(layout.names)
-    expected, revival, vector = f"${count + 1}::bigint", f"${count + 2}::boolean", f"${count + 3}::vector"
-    kept = {"tenant_id", "id", "created_at", "row_version"}
-    changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in layout.names if name not in kept)
-    saved = (
-        f"INSERT INTO {schema}.{layout.table} AS t ({', '.join(layout.names)})"
-        f" SELECT {layout.parameters()} WHERE {expected} = 0 OR EXISTS (SELECT FROM {schema}.{layout.table} x"
-        f" WHERE x.tenant_id = $%TENANT% AND x.id = $%ID%)"
-        f" ON CONFLICT (tenant_id, id) DO UPDATE SET {changes}, row_version = t.row_version + 1"
-        f" WHERE CASE WHEN t.deleted_at IS NULL THEN {expected} IN (0, t.row_version)"
-        f" ELSE {revival} AND {expected} = t.row_version END{extra}"
-        f" RETURNING tenant_id, id, row_version, created_at"
-    )
-    saved = saved.replace("%TENANT%", str(layout.names.index("tenant_id") + 1))
-    saved = saved.replace("%ID%", str(layout.names.index("id") + 1))
-    if layout.vectors is None:
-        return saved
-    return f"WITH saved AS ({saved}), {vector_writes(layout, schema, 'saved', vector)} SELECT * FROM saved"
-
-
-def vector_writes(layout: Layout[Any], schema: str, saved: str, vector: str) -> str:
-    """Return the CTEs that keep the side table in step with rows another CTE has saved.
-
-    Args:
-        layout: of the parent; its parameters come first in the statement.
-        schema: the schema.
-        saved: name of the CTE that returns ``tenant_id`` and ``id`` of what was written.
-        vector: the parameter that holds the vector, with its type.
-    """
-    side = f"{schema}.{layout.vectors}"
-    partition = "agent_id" if "agent_id" in layout.names and "group_id" not in layout.names else "group_id"
-    owner = f"${layout.names.index(partition) + 1}::{layout.types[layout.names.index(partition)]}"
-    space = f"${len(layout.names)}::integer"
-    return (
-        f"dropped AS (DELETE FROM {side} d USING {saved} s WHERE d.tenant_id = s.tenant_id AND d.id = s.id"
-        f" AND d.space_id IS DISTINCT FROM {space}),"
-        f" written AS (INSERT INTO {side} AS w (tenant_id, id, space_id, {partition}, embedding)"
-        f" SELECT s.tenant_id, s.id, {space}, {owner}, {vector} FROM {saved} s WHERE {space} IS NOT NULL"
-        f" ON CONFLICT (tenant_id, id, space_id) DO UPDATE SET embedding = EXCLUDED.embedding,"
-        f" {partition} = EXCLUDED.{partition}"
-        f" WHERE (w.embedding, w.{partition}) IS DISTINCT FROM (EXCLUDED.embedding, EXCLUDED.{partition}))"
-    )
+        return await self.database.transaction("erase_tenant", work, bulk=True, maintenance=True)

@@ -19,10 +19,10 @@ from focal_core.errors import InvalidDataError
 from focal_core.paging import check_paging
 from focal_core.vectors import best_first, check_query, choose_space, cosine_to
 from focal_postgres.candidates import Candidates, Plan, VectorQuery, candidates
-from focal_postgres.database import Record
 from focal_postgres.layout import Layout
 from focal_postgres.spaces import Spaces, index_name
 from focal_postgres.store import PostgresStore
+from focal_postgres.transaction import Record
 
 __all__ = [
     "ALWAYS_EXACT",

@@ -30,9 +30,11 @@ async def migrate(url: str, schema: str = SCHEMA) -> None:
 
 
 @asynccontextmanager
-async def open_database(url: str, context: BackendContext, **options: Any) -> AsyncIterator[Database]:
+async def open_database(
+    url: str, context: BackendContext, kind: type[Database] = Database, **options: Any
+) -> AsyncIterator[Database]:
     """Yield an opened Database of at most four connections, closed afterwards; options as of PostgresOptions."""
-    database = Database(PostgresOptions(**{"url": url, "pool_size": 4, **_PATIENCE, **options}), context)
+    database = kind(PostgresOptions(**{"url": url, "pool_size": 4, **_PATIENCE, **options}), context)
     await database.open()
     try:
         yield database
@@ -72,10 +74,16 @@ class PostgresStoreCase:
         url = idle.pop() if idle else await self._server.create_database(template=self._template)
         try:
             await empty(url)
-            async with open_database(url, context, **self.options) as database:
+            async with self.open_database(url, context) as database:
                 yield self.store_class(database, context)
         finally:
             idle.append(url)
+
+    @asynccontextmanager
+    async def open_database(self, url: str, context: BackendContext) -> AsyncIterator[Database]:
+        """Yield the database of a store."""
+        async with open_database(url, context, **self.options) as database:
+            yield database
 
 
 class _Broom:

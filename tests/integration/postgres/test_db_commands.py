@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from focal_postgres import cli
 from focal_postgres.revisions import REVISIONS
+from focal_postgres.schema import metadata
 from focal_testkit.servers.postgres import PostgresServer, connected, run
 
 HEAD = REVISIONS[-1]
@@ -84,11 +85,12 @@ def test_downgrade_with_rows_is_an_error_that_counts_them(url: str) -> None:
             await insert_rows(connection, "focal")
 
     run(fill())
+    assert focal("downgrade", "009", "--url", url).exit_code == 0
     refused = focal("downgrade", "-1", "--url", url)
     assert refused.exit_code == 2
     assert "1 of sessions" in refused.output
     assert "hint:" in refused.output
-    assert focal("current", "--url", url).output == f"{HEAD}\n"
+    assert focal("current", "--url", url).output == "009_sessions\n"
     execute(url, "DELETE FROM focal.sessions")
     done = focal("downgrade", "008", "--url", url)
     assert done.output == "undone 009_sessions\nschema focal is at 008_profile_schema\n"
@@ -163,3 +165,19 @@ def test_sql_is_a_script_and_needs_no_database(url: str) -> None:
             execute(url, "SET ROLE focal_test_app_role; DELETE FROM talks.turn_records")
     finally:
         execute(url, "DROP OWNED BY focal_test_app_role; DROP ROLE focal_test_app_role")
+
+
+def test_row_level_security_is_switched_and_told(url: str) -> None:
+    """Looked at, put in force and taken out of it; before the schema is up to date it says what to do."""
+    early = focal("row-level-security", "on", "--url", url)
+    assert (early.exit_code, "focal db upgrade" in early.output) == (2, True)
+    focal("upgrade", "--url", url)
+    tables = sum("tenant_id" in table.columns for table in metadata.tables.values())
+    assert f"on for 0 of {tables} tables" in focal("row-level-security", "--url", url).output
+    on = focal("row-level-security", "on", "--url", url)
+    assert (on.exit_code, f"on for {tables} of {tables} tables" in on.output) == (0, True)
+    assert "sees every tenant all the same" in on.output
+    told = json.loads(focal("row-level-security", "status", "--url", url, "--json").output)
+    assert (told["on"], len(told["secured"])) == (True, tables)
+    assert f"on for 0 of {tables} tables" in focal("row-level-security", "off", "--url", url).output
+    assert focal("row-level-security", "maybe", "--url", url).exit_code == 2

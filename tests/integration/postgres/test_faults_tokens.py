@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +15,7 @@ import pytest_asyncio
 from tests.integration.calls import LONG
 from tests.integration.postgres.faulty import Lane, open_lane, open_worlds
 from tests.integration.postgres.support import SCHEMA
+from tests.integration.repeats import not_explained, resets, until_done
 
 from focal_core.clock import SystemClock
 from focal_core.conversation.models import Session
@@ -33,7 +34,7 @@ from focal_testkit.data.conversation import placed
 from focal_testkit.faults.histories import History
 
 pytestmark = pytest.mark.asyncio
-RESET_EVERY = 0.12
+OFTEN = 0.05
 KEYS, CALLERS = 100, 20
 
 
@@ -42,36 +43,6 @@ async def lane(postgres_database: str) -> AsyncIterator[Lane]:
     """Yield a client behind a proxy; all its calls share one moment of time, which is the hard case."""
     async with open_worlds(postgres_database, ports=()) as worlds, open_lane(worlds, LONG, pool_size=4) as lane:
         yield lane
-
-
-@asynccontextmanager
-async def resets(lane: Lane, every: float = RESET_EVERY) -> AsyncIterator[list[int]]:
-    """Reset all connections again and again meanwhile; yields how many each time."""
-    cuts: list[int] = []
-
-    async def cutting() -> None:
-        while True:
-            await asyncio.sleep(every)
-            cuts.append(len(lane.proxy._connections))
-            lane.proxy.cut()
-
-    task = asyncio.ensure_future(cutting())
-    try:
-        yield cuts
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-
-
-async def until_done(call: Callable[[], Awaitable[Any]]) -> Any:
-    """Repeat a call with the same object until it answers."""
-    while True:
-        try:
-            return await call()
-        except StoreUnavailableError as error:
-            if not error.retryable:
-                raise
-            await asyncio.sleep(random.uniform(0, 0.01))
 
 
 async def test_an_event_appended_by_twenty_callers_is_stored_once(lane: Lane) -> None:
@@ -83,7 +54,7 @@ async def test_an_event_appended_by_twenty_callers_is_stored_once(lane: Lane) ->
         answer: UUID = await until_done(lambda: store.save_event(events[n % KEYS]))
         return answer
 
-    async with resets(lane) as cuts:
+    async with resets(lane.proxy) as cuts:
         answers = await asyncio.gather(*map(append, range(KEYS * CALLERS)))
         while len(cuts) < 3:
             await asyncio.gather(*map(append, range(KEYS)))
@@ -116,7 +87,7 @@ async def counted(lane: Lane, keys: int, callers: int) -> list[int]:
                 continue
             return
 
-    async with resets(lane):
+    async with resets(lane.proxy):
         await asyncio.gather(*[add(id) for id in ids for _ in range(callers)])
     found = [await until_done(lambda id=id: store.get(id, tenant_id=tenant)) for id in ids]
     return [one.turn_count - max(0, min(doubts[one.session_id], one.turn_count - callers)) for one in found]
@@ -184,27 +155,14 @@ async def history(store: Any, seed: int, clients: int = 4, operations: int = 5) 
     return found
 
 
-async def not_explained(lane: Lane, store: Any, count: int, *, at_once: int = 20) -> list[str]:
-    """Return the histories that no order explains, or that were not decided."""
-    bad, seeds = [], iter(range(count))
-
-    async def some() -> None:
-        for seed in seeds:
-            found = await history(store, seed)
-            bad.extend(f"seed {seed}: {one}" for one in found.verdicts() if not one.linearizable)
-
-    async with resets(lane, every=0.05):
-        await asyncio.gather(*[some() for _ in range(at_once)])
-    return bad
-
-
 async def test_one_session_is_linearizable(postgres_database: str) -> None:
     """P7: 300 histories of four clients under resets: some order explains every answer of each."""
     async with (
         open_worlds(postgres_database, ports=()) as worlds,
         open_lane(worlds, LONG, pool_size=4, clock=SystemClock()) as lane,
     ):
-        bad = await not_explained(lane, lane.store("sessions"), 300)
+        make = functools.partial(history, lane.store("sessions"))
+        bad = await not_explained(make, 300, resets(lane.proxy, OFTEN))
     assert not bad, "\n".join(bad[:5])
 
 
@@ -221,4 +179,5 @@ class _ChecksThenWrites(PostgresSessionStore):
 
 async def test_control_checking_before_writing_is_reported(lane: Lane) -> None:
     """Control of P7."""
-    assert await not_explained(lane, _ChecksThenWrites(lane.database, lane.database.context), 30)
+    make = functools.partial(history, _ChecksThenWrites(lane.database, lane.database.context))
+    assert await not_explained(make, 1_000, resets(lane.proxy, OFTEN), one_is_enough=True)

@@ -19,6 +19,7 @@ from focal_core.context import BackendContext
 from focal_core.errors import FocalError, SchemaOutdatedError, SettingsError, StoreError, StoreUnavailableError
 from focal_postgres import migrate
 from focal_postgres.database import Database
+from focal_postgres.preflight import check_schema
 from focal_postgres.settings import PostgresOptions
 from focal_testkit.servers.postgres import PostgresServer, connected
 
@@ -162,7 +163,7 @@ async def test_schema_behind_and_ahead_refuse_to_open(url: str) -> None:
         database = Database(options(url), BackendContext())
         await database.open()
         with pytest.raises(SchemaOutdatedError) as refused:
-            await database.check_schema()
+            await check_schema(database)
         expected = "upgrade focal-postgres" if revision == "head" else "focal db upgrade"
         assert expected in str(refused.value.hint)
         await database.close()

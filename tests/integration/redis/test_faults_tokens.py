@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -23,6 +24,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from tests.integration.calls import LONG
 from tests.integration.redis.faulty import Lane, Worlds, at_work, open_lane, open_worlds
+from tests.integration.repeats import not_explained, resets, until_done
 
 from focal_core.clock import SystemClock
 from focal_core.conversation import lifecycle
@@ -39,7 +41,6 @@ from focal_testkit.faults.triggers import Controls
 from focal_testkit.servers.redis import RedisServer
 
 pytestmark = pytest.mark.asyncio
-RESET_EVERY = 0.12
 KEYS, CALLERS = 100, 20
 HISTORIES = int(os.environ.get("FOCAL_HISTORIES", "500"))
 
@@ -59,25 +60,6 @@ async def lane(worlds: Worlds) -> AsyncIterator[Lane]:
 
 
 @asynccontextmanager
-async def resets(proxy: FaultProxy, every: float = RESET_EVERY) -> AsyncIterator[list[int]]:
-    """Reset all connections again and again meanwhile; yields how many each time."""
-    cuts: list[int] = []
-
-    async def cutting() -> None:
-        while True:
-            await asyncio.sleep(every)
-            cuts.append(proxy.open_connections)
-            proxy.cut()
-
-    task = asyncio.ensure_future(cutting())
-    try:
-        yield cuts
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-
-
-@asynccontextmanager
 async def losses(proxy: FaultProxy, share: float = 0.03) -> AsyncIterator[None]:
     """Reset connections meanwhile where it hurts: just before a command arrives, or just after it was answered."""
     chance = random.Random(1)
@@ -92,17 +74,6 @@ async def losses(proxy: FaultProxy, share: float = 0.03) -> AsyncIterator[None]:
     finally:
         for trigger in triggers:
             proxy.remove(trigger)
-
-
-async def until_done(call: Callable[[], Awaitable[Any]]) -> Any:
-    """Repeat a call with the same object until it answers."""
-    while True:
-        try:
-            return await call()
-        except StoreUnavailableError as error:
-            if not error.retryable:
-                raise
-            await asyncio.sleep(random.uniform(0, 0.01))
 
 
 async def counted(lane: Lane, keys: int, callers: int, at_least: int = 3) -> tuple[list[int], int]:
@@ -227,29 +198,12 @@ async def history(store: Any, seed: int, clients: int = 4, operations: int = 5, 
     return found
 
 
-async def not_explained(
-    lane: Lane, store: Any, count: int, *, at_once: int = 20, one_is_enough: bool = False, **given: Any
-) -> list[str]:
-    """Return the histories that no order explains, or that were not decided."""
-    bad, seeds = [], iter(range(count))
-
-    async def some() -> None:
-        for seed in seeds:
-            if bad and one_is_enough:
-                return
-            found = await history(store, seed, **given)
-            bad.extend(f"seed {seed}: {one}" for one in found.verdicts() if not one.linearizable)
-
-    async with losses(lane.proxy):
-        await asyncio.gather(*[some() for _ in range(at_once)])
-    return bad
-
-
 @pytest.mark.parametrize("batching", [True, False], ids=["shared pipelines", "one by one"])
 async def test_one_session_is_linearizable(worlds: Worlds, batching: bool) -> None:
     """P7: histories of four clients under resets, with moves between the tiers: some order explains every answer."""
     async with open_lane(worlds, LONG, pool_size=20, clock=SystemClock(), batching=batching) as lane:
-        bad = await not_explained(lane, lane.store, HISTORIES if batching else HISTORIES // 3)
+        make = functools.partial(history, lane.store)
+        bad = await not_explained(make, HISTORIES if batching else HISTORIES // 3, losses(lane.proxy))
     assert not bad, "\n".join(bad[:5])
 
 
@@ -266,8 +220,8 @@ class _ComparesThenSets(RedisSessionStore):
 
 async def test_control_comparing_before_setting_is_reported(lane: Lane) -> None:
     """Control of P7: GET, compare, SET."""
-    store = _ComparesThenSets(lane.client, lane.client.context)
-    assert await not_explained(lane, store, 100, one_is_enough=True)
+    make = functools.partial(history, _ComparesThenSets(lane.client, lane.client.context))
+    assert await not_explained(make, 1_000, losses(lane.proxy), one_is_enough=True)
 
 
 _SWAP = """
@@ -318,6 +272,7 @@ async def test_control_the_drivers_own_retries_are_reported(worlds: Worlds, lane
     redis = Redis(host=lane.proxy.host, port=lane.proxy.port, max_connections=1_000, retry=retry, **login)
     store = _Retrying(redis, worlds.prefix)
     try:
-        assert await not_explained(lane, store, 300, one_is_enough=True, outcome=unknown_outcome)
+        make = functools.partial(history, store, outcome=unknown_outcome)
+        assert await not_explained(make, 1_000, losses(lane.proxy), one_is_enough=True)
     finally:
         await redis.aclose()

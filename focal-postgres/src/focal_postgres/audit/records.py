@@ -10,9 +10,9 @@ from uuid import UUID
 
 from focal_core.audit.models import AuditEvent, AuditRecord, TurnRecord
 from focal_core.context import Limits
-from focal_postgres.database import Record
 from focal_postgres.documents import Document
 from focal_postgres.layout import aware
+from focal_postgres.transaction import Record
 
 A = TypeVar("A", bound=AuditRecord)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -16,9 +17,11 @@ from focal_core.errors import DuplicateError, InvalidDataError, OutcomeUnknownEr
 from focal_core.gate import moment
 from focal_core.paging import Page, cursor_scope
 from focal_postgres.audit.records import EVENTS, TURNS, Entry, Records
-from focal_postgres.database import Connection, Database
+from focal_postgres.database import Database
 from focal_postgres.keyset import Key
+from focal_postgres.row_security import together, turn_to
 from focal_postgres.store import PostgresStore
+from focal_postgres.transaction import Connection
 
 A = TypeVar("A", bound=AuditRecord)
 
@@ -55,16 +58,13 @@ class PostgresAuditStore(PostgresStore, AuditStore):
             found = {(row[0], row[1]) for row in await self.database.write(method, many, *columns, repeat=True)}
             return [(entry.tenant_id, entry.id) in found for entry in entries]
 
-        options = self.database.options
-        return Batcher(
+        return self.batcher(
             send,
+            tenant=attrgetter("tenant_id"),
             what=method,
-            patience=options.deadline,
             writes=True,
             key=lambda entry: entry.tenant_id.bytes + entry.id.bytes,
             weight=lambda entry: len(entry.payload),
-            flights=2,
-            max_waiting=options.max_waiters,
         )
 
     async def drain(self) -> None:
@@ -84,11 +84,11 @@ class PostgresAuditStore(PostgresStore, AuditStore):
             _refuse_different(turns)
         once = {(entry.tenant_id, entry.id): entry for _, entry in admitted}
         entries = [once[key] for key in sorted(once)]
-        sql = TURNS.append_many(self.schema)
+        sql, options = TURNS.append_many(self.schema), self.database.options
 
         async def work(connection: Connection) -> None:
-            for start in range(0, len(entries), _BULK_ROWS):
-                chunk = entries[start : start + _BULK_ROWS]
+            for chunk in together(options, entries, attrgetter("tenant_id"), _BULK_ROWS):
+                await turn_to(connection, options, chunk[0].tenant_id)
                 columns = [list(column) for column in zip(*(entry.values for entry in chunk), strict=True)]
                 done = {(row[0], row[1]) for row in await connection.fetch(sql, *columns)}
                 left = [entry for entry in chunk if (entry.tenant_id, entry.id) not in done]
@@ -214,12 +214,12 @@ class PostgresAuditStore(PostgresStore, AuditStore):
                 await connection.execute(EVENTS.append(self.schema), *entry.values)
             return removed
 
-        return await self.database.transaction("purge", work, bulk=True)
+        return await self.database.transaction("purge", work, bulk=True, maintenance=True)
 
     async def erase_tenant(self, tenant_id: UUID) -> int:
         """Remove every record of the tenant, through the schema's owner."""
         sql = f"SELECT {self.schema}.erase_tenant_audit($1)"
-        rows = await self.database.write("erase_tenant", sql, tenant_id, bulk=True)
+        rows = await self.database.write("erase_tenant", sql, tenant_id, bulk=True, maintenance=True)
         removed: int = rows[0][0]
         return removed
 

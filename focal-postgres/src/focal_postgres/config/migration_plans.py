@@ -11,10 +11,12 @@ from focal_core.config.models import LEGAL_TRANSITIONS, MigrationPlan, Migration
 from focal_core.config.store import MigrationPlanStore
 from focal_core.context import BackendContext
 from focal_core.paging import Page, cursor_scope
-from focal_postgres.database import Database, Record
+from focal_postgres.database import Database
 from focal_postgres.keyset import Key
 from focal_postgres.layout import Layout
-from focal_postgres.store import PostgresStore, upsert_text
+from focal_postgres.store import PostgresStore
+from focal_postgres.transaction import Record
+from focal_postgres.upsert import upsert_text
 
 PLANS = Layout(MigrationPlan, "migration_plans")
 IN_FORCE = f"deleted_at IS NULL AND status NOT IN ({', '.join(repr(str(status)) for status in sorted(OVER))})"

@@ -13,10 +13,11 @@ from focal_core.config.store import RuleStore
 from focal_core.errors import StoreError
 from focal_core.paging import Page
 from focal_postgres.config.agents import BY_CREATION, PostgresAgentStore
-from focal_postgres.database import Connection, Record
 from focal_postgres.keyset import Key
 from focal_postgres.layout import Layout
+from focal_postgres.row_security import together, turn_to
 from focal_postgres.store import Prepared
+from focal_postgres.transaction import Connection, Record
 from focal_postgres.vector import nearest
 
 RULES = Layout(Rule, "rules", vectors="rule_vectors")
@@ -107,8 +108,9 @@ class PostgresRuleStore(PostgresAgentStore, RuleStore):
     ) -> list[Record]:
         """Run the statement of ``save_rule`` for each row, all of a chunk in one go, and return what each returned."""
         saved: list[Record] = []
-        for start in range(0, len(numbers), CHUNK_ROWS):
-            chunk = numbers[start : start + CHUNK_ROWS]
+        options = self.database.options
+        for chunk in together(options, numbers, lambda number: prepared[number].row.tenant_id, CHUNK_ROWS):
+            await turn_to(connection, options, prepared[chunk[0]].row.tenant_id)
             parameters = [prepared[number].parameters for number in chunk]
             records = deque(await connection.fetchmany(self._upsert_text(RULES), parameters))
             for number in chunk:

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from focal_core.conversation.models import Channel, Session
 from focal_core.conversation.policy import SessionPolicy
-from focal_postgres.database import Record
 from focal_postgres.documents import Document
 from focal_postgres.layout import aware
+from focal_postgres.transaction import Record
 
 STORED = ("version", "created_at", "last_activity_at", "expires_at")
 """Fields the store decides: columns, and no part of the document."""

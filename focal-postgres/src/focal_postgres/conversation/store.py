@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from uuid import UUID
 
@@ -18,10 +19,11 @@ from focal_core.gate import identifier, member
 from focal_core.paging import Page, check_limit, cursor_scope
 from focal_core.textcodec import encode_text
 from focal_postgres.conversation.statements import DOCUMENT, SessionRows, Statements, Write, channel_hash, columns
-from focal_postgres.database import Database, Record, Repeated, refusal
+from focal_postgres.database import Database, Repeated, refusal
 from focal_postgres.keyset import Key
 from focal_postgres.layout import aware
 from focal_postgres.store import PostgresStore
+from focal_postgres.transaction import Record
 
 if TYPE_CHECKING:
     from focal_core.config.models import ScopeFilter
@@ -41,25 +43,22 @@ class PostgresSessionStore(PostgresStore, SessionStore):
     def __init__(self, database: Database, context: BackendContext | None = None) -> None:
         super().__init__(database, context)
         self._sql = Statements(self.schema, self.context.session_policy)
-        options = database.options
-        patience, waiting = options.deadline, options.max_waiters
-        self._loads = Batcher[tuple[UUID, UUID], Record | None](
-            self._fetch, what="get", patience=patience, writes=False, flights=2, max_waiting=waiting
+        self._loads: Batcher[tuple[UUID, UUID], Record | None] = self.batcher(
+            self._fetch, tenant=itemgetter(0), what="get", writes=False
         )
-        self._versions = Batcher[tuple[UUID, UUID], Record | None](
-            self._fetch_versions, what="version_of", patience=patience, writes=False, flights=2, max_waiting=waiting
+        self._versions: Batcher[tuple[UUID, UUID], Record | None] = self.batcher(
+            self._fetch_versions, tenant=itemgetter(0), what="version_of", writes=False
         )
-        self._saves = Batcher[Write, _Written](
+        self._saves: Batcher[Write, _Written] = self.batcher(
             self._write,
+            tenant=attrgetter("tenant_id"),
+            kind=lambda one: one.expected > 0,
             what="save",
-            patience=patience,
             writes=True,
             key=lambda one: (one.tenant_id.int, one.session_id.int),
-            kind=lambda one: one.expected > 0,
             weight=lambda one: len(one.document),
-            flights=2,
-            max_waiting=waiting,
         )
+        options = database.options
         self._load = self._loads.submit if options.batching else self._fetch_one
         self._version = self._versions.submit if options.batching else self._fetch_version
         self._save = self._saves.submit if options.batching else self._write_one
@@ -191,7 +190,8 @@ class PostgresSessionStore(PostgresStore, SessionStore):
         check_limit(limit)
         now = self.context.clock.now()
         if tenant_id is None:
-            removed = await self.database.write("cleanup_expired", self._sql.cleanup, now, limit, bulk=True)
+            sql = self._sql.cleanup
+            removed = await self.database.write("cleanup_expired", sql, now, limit, bulk=True, maintenance=True)
         else:
             sql = self._sql.cleanup_tenant
             removed = await self.database.write("cleanup_expired", sql, now, limit, tenant_id, bulk=True)

@@ -8,6 +8,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +16,11 @@ from focal_core.errors import DuplicateError, FocalError, StoreError
 from focal_core.memory.models import Episode
 from focal_core.memory.rules import refuse_unless_repeat
 from focal_core.memory.store.episodes import EpisodeStore
-from focal_postgres.database import Connection
 from focal_postgres.layout import Column
 from focal_postgres.memory.tables import EPISODES, MemoryTables
 from focal_postgres.memory.text import text_columns
+from focal_postgres.row_security import together, turn_to
+from focal_postgres.transaction import Connection, Record
 
 CHUNK_ROWS = 10_000
 CHUNK_COMPONENTS = 16_000_000
@@ -33,6 +35,8 @@ AT_ONCE = 256
 _ATTEMPTS = 3
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
+_PARENT_COLUMNS = [*EPISODES.names, "content_folded", "content_tsv"]
+_SIDE_COLUMNS = ["tenant_id", "id", "space_id", "group_id", "embedding"]
 _NULL = b"\xff\xff\xff\xff"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -178,23 +182,37 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
             start = 0
             while batch.has(start):
                 stored = await self._stored(connection, batch, start) if look else set()
-                await connection.copy_to_table(
-                    EPISODES.table,
-                    schema_name=self.schema,
-                    columns=[*EPISODES.names, "content_folded", "content_tsv"],
-                    source=_stream((batch.parents[number],) for number in batch.chunk(start) if number not in stored),
-                    format="binary",
-                )
-                await connection.copy_to_table(
-                    EPISODES.vectors,
-                    schema_name=self.schema,
-                    columns=["tenant_id", "id", "space_id", "group_id", "embedding"],
-                    source=_stream(batch.sides(one for one in range(start, batch.end) if one not in stored)),
-                    format="binary",
-                )
+                parents = ((batch.parents[number],) for number in batch.chunk(start) if number not in stored)
+                await self._copy(connection, batch, EPISODES.table, _PARENT_COLUMNS, parents)
+                sides = batch.sides(one for one in range(start, batch.end) if one not in stored)
+                await self._copy(connection, batch, EPISODES.vectors, _SIDE_COLUMNS, sides)
                 start = batch.end
 
         await self.database.transaction("add_episodes", work, bulk=True, repeat=True)
+
+    async def _copy(
+        self,
+        connection: Connection,
+        batch: _Batch,
+        table: str | None,
+        columns: Sequence[str],
+        rows: Iterable[tuple[bytes, ...]],
+    ) -> None:
+        """Append rows of the batch to a table."""
+        stream: dict[str, Any] = {"source": _stream(rows), "columns": columns, "format": "binary"}
+        if not self.database.options.row_level_security:
+            await connection.copy_to_table(table, schema_name=self.schema, **stream)
+            return
+        # PostgreSQL does not COPY into a table behind a policy, which an INSERT obeys.
+        names, staged = ", ".join(columns), "pg_temp.focal_staged"
+        empty = f"SELECT {names} FROM {self.schema}.{table} WITH NO DATA"
+        await connection.execute(f"CREATE TEMP TABLE focal_staged ON COMMIT DROP AS {empty}")
+        await connection.copy_to_table("focal_staged", schema_name="pg_temp", **stream)
+        insert = f"INSERT INTO {self.schema}.{table} ({names}) SELECT {names} FROM {staged} WHERE tenant_id = $1"
+        for tenant in {episode.tenant_id for episode in batch.episodes}:
+            await turn_to(connection, self.database.options, tenant)
+            await connection.execute(insert, tenant)
+        await connection.execute(f"DROP TABLE {staged}")
 
     async def _stored(self, connection: Connection, batch: _Batch, start: int) -> set[int]:
         """Return the numbers of the rows of a chunk that are stored already, and must be repeats."""
@@ -204,12 +222,14 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
             ids.append(batch.episodes[number].id)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
-        records = await connection.fetch(
+        known = (
             f"SELECT {EPISODES.select()} FROM unnest($1::uuid[], $2::uuid[]) k (tenant_id, id)"
-            f" JOIN {EPISODES.source(self.schema)} ON r.tenant_id = k.tenant_id AND r.id = k.id",
-            tenants,
-            ids,
+            f" JOIN {EPISODES.source(self.schema)} ON r.tenant_id = k.tenant_id AND r.id = k.id"
         )
+        records = list[Record]()
+        for part in together(self.database.options, zip(tenants, ids, strict=True), itemgetter(0), len(ids)):
+            await turn_to(connection, self.database.options, part[0][0])
+            records += await connection.fetch(known, *map(list, zip(*part, strict=True)))
         stored = {batch.numbers[_key(row)]: row for row in map(EPISODES.load, records)}
         for number, row in stored.items():
             refuse_unless_repeat(batch.admit(batch.episodes[number]), row)

@@ -11,9 +11,9 @@ from focal_core.memory.models import Episode, EpisodeType, SearchHit
 from focal_core.memory.rules import check_rows
 from focal_core.memory.search import check_search, fuse
 from focal_core.memory.store.search import EpisodeSearch
-from focal_postgres.database import Record
 from focal_postgres.memory.tables import EPISODES, MemoryTables, valid
 from focal_postgres.memory.text import TextQuery
+from focal_postgres.transaction import Record
 from focal_postgres.vector import Candidates, checked, nearest, ranked, search
 
 Ranking = list[tuple[Episode, float]]

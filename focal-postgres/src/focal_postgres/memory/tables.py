@@ -17,7 +17,8 @@ from focal_postgres.errors import register_constraints, register_references
 from focal_postgres.keyset import Key
 from focal_postgres.layout import Layout
 from focal_postgres.memory.text import text_columns
-from focal_postgres.store import PostgresStore, vector_writes
+from focal_postgres.store import PostgresStore
+from focal_postgres.upsert import vector_writes
 
 R = TypeVar("R", Episode, Entity, Relationship)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from focal_core.base import validated_copy
 from focal_core.memory.models import Direction, Relationship, TraversalHit
-from focal_postgres.database import Record
 from focal_postgres.layout import Layout
 from focal_postgres.memory.tables import ENTITIES, RELATIONSHIPS, valid
+from focal_postgres.transaction import Record
 
 _THEN, _KINDS = "$4::timestamptz", "$5::text[]"
 _KIND, _DISTANCE, _WAY, _FIRST = 0, 1, 2, 3

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from focal_core.profile.models import ChannelIdentity, Consent, CustomerProfile, ProfileAsset, ProfileField
 from focal_core.profile.status import is_active
-from focal_postgres.database import Record
 from focal_postgres.profile.rows import Rows
 from focal_postgres.profile.tables import (
     ASSETS,
@@ -22,6 +21,7 @@ from focal_postgres.profile.tables import (
     PostgresProfileTables,
     judged,
 )
+from focal_postgres.transaction import Record
 
 V = TypeVar("V", bound=ProfileField | ProfileAsset)
 

@@ -12,7 +12,7 @@ from focal_core.gate import admit, identifier, member
 from focal_core.profile.identities import account, identity_taken, joined
 from focal_core.profile.models import ChannelIdentity
 from focal_core.profile.versions import id_taken
-from focal_postgres.database import Connection, Database
+from focal_postgres.database import Database
 from focal_postgres.profile.merge import PostgresProfileMerging
 from focal_postgres.profile.tables import (
     ATTEMPTS,
@@ -24,6 +24,7 @@ from focal_postgres.profile.tables import (
     owned_select,
     owned_values,
 )
+from focal_postgres.transaction import Connection
 
 
 class PostgresProfileChannels(PostgresProfileMerging):

@@ -19,9 +19,10 @@ from focal_core.profile.models import (
 )
 from focal_core.values import JSONObject
 from focal_postgres import jsonb
-from focal_postgres.database import Connection, Database, Record
+from focal_postgres.database import Database
 from focal_postgres.layout import Layout
 from focal_postgres.profile.tables import ASSETS, FIELDS, PostgresProfileTables, judged
+from focal_postgres.transaction import Connection, Record
 
 Fetch = Callable[..., Awaitable[list[Record]]]
 """Runs a statement with its parameters, and returns the rows."""

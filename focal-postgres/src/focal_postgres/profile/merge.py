@@ -11,7 +11,6 @@ from focal_core.gate import member
 from focal_core.profile.models import CustomerProfile, ItemStatus, MergePolicy, ProfileField
 from focal_core.profile.status import is_active
 from focal_core.profile.versions import winner
-from focal_postgres.database import Connection
 from focal_postgres.profile.assembly import PostgresProfileAssembly
 from focal_postgres.profile.tables import (
     ASSETS,
@@ -23,6 +22,7 @@ from focal_postgres.profile.tables import (
     owned_select,
     unknown_profile,
 )
+from focal_postgres.transaction import Connection
 
 
 class _Closing(NamedTuple):

@@ -13,7 +13,7 @@ from focal_core.errors import InvalidDataError
 from focal_core.gate import identifier, member, moment
 from focal_core.paging import Page, check_paging, cursor_scope, decode_cursor
 from focal_core.profile.models import ChannelIdentity, CustomerProfile, VerificationLevel
-from focal_postgres.database import Connection, Database
+from focal_postgres.database import Database
 from focal_postgres.keyset import Key, beyond, parsed
 from focal_postgres.profile.assembly import PostgresProfileAssembly
 from focal_postgres.profile.sharing import SharedCalls
@@ -27,6 +27,7 @@ from focal_postgres.profile.tables import (
     owned_values,
     unknown_profile,
 )
+from focal_postgres.transaction import Connection
 
 _ORDER = [Key("r.created_at", "timestamptz"), Key("r.id", "uuid")]
 
@@ -165,7 +166,7 @@ class PostgresProfileRecords(PostgresProfileAssembly):
             )
             return erased + len(doomed)
 
-        return await self.database.transaction("erase_profile", work, bulk=True)
+        return await self.database.transaction("erase_profile", work, bulk=True, maintenance=True)
 
     async def list_profiles(
         self, tenant_id: UUID, *, updated_since: datetime | None = None, limit: int = 100, after: str | None = None

@@ -15,10 +15,11 @@ from focal_core.profile.models import (
     RequiredLevel,
     ScenarioFieldRequirement,
 )
-from focal_postgres.database import Database, Record
+from focal_postgres.database import Database
 from focal_postgres.errors import register_constraints
 from focal_postgres.profile.schema import PostgresFieldSchema
 from focal_postgres.profile.tables import DEFINITIONS, REQUIREMENTS
+from focal_postgres.transaction import Record
 
 register_constraints(
     {

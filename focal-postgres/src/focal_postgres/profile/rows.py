@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from focal_core.base import FocalModel
-from focal_postgres.database import Record
 from focal_postgres.layout import Layout
+from focal_postgres.transaction import Record
 
 _FIRST = 3
 

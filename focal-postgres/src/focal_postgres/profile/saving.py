@@ -24,7 +24,7 @@ from focal_core.profile.models import (
 )
 from focal_core.profile.status import is_active
 from focal_core.profile.versions import id_taken, is_recorded, is_repeat, prepare, record_differs
-from focal_postgres.database import Connection, Database
+from focal_postgres.database import Database
 from focal_postgres.layout import Layout
 from focal_postgres.profile.channels import PostgresProfileChannels
 from focal_postgres.profile.lineage import PostgresProfileLineage
@@ -40,7 +40,8 @@ from focal_postgres.profile.tables import (
     owned_values,
     unknown_profile,
 )
-from focal_postgres.store import upsert_text
+from focal_postgres.transaction import Connection
+from focal_postgres.upsert import upsert_text
 
 V = TypeVar("V", bound=ProfileField | ProfileAsset)
 

@@ -20,11 +20,12 @@ from focal_core.profile.models import (
     ScenarioFieldRequirement,
 )
 from focal_core.profile.status import effective_status
-from focal_postgres.database import Connection, Database, Record
+from focal_postgres.database import Database
 from focal_postgres.errors import register_constraints
 from focal_postgres.layout import Layout
 from focal_postgres.names import ASSET_COLUMNS, FIELD_COLUMNS, IDENTITY_COLUMNS, PROFILE_PARTS
 from focal_postgres.store import PostgresStore
+from focal_postgres.transaction import Connection, Record
 
 C = TypeVar("C", bound=FocalModel)
 V = TypeVar("V", bound=ProfileField | ProfileAsset)
@@ -182,7 +183,11 @@ class PostgresProfileTables(PostgresStore):
     async def erase_tenant(self, tenant_id: UUID) -> int:
         """Remove every row of the tenant by the function that may remove consents."""
         rows = await self.database.write(
-            "erase_tenant", f"SELECT {self.schema}.erase_tenant_profiles($1::uuid)", tenant_id, bulk=True
+            "erase_tenant",
+            f"SELECT {self.schema}.erase_tenant_profiles($1::uuid)",
+            tenant_id,
+            bulk=True,
+            maintenance=True,
         )
         removed: int = rows[0][0]
         return removed

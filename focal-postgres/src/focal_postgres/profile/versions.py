@@ -11,7 +11,7 @@ from focal_core.errors import ConflictError, DuplicateError, StoreUnavailableErr
 from focal_core.gate import member
 from focal_core.profile.models import ItemStatus, ProfileAsset, ProfileField, SourceType
 from focal_core.profile.versions import id_taken, is_repeat, prepare, record_differs
-from focal_postgres.database import Connection, Database, Record
+from focal_postgres.database import Database
 from focal_postgres.layout import Layout
 from focal_postgres.profile.lineage import VERSIONS, PostgresProfileLineage, counts, touched
 from focal_postgres.profile.schema import PostgresFieldSchema
@@ -24,6 +24,7 @@ from focal_postgres.profile.tables import (
     owned_values,
     unknown_profile,
 )
+from focal_postgres.transaction import Connection, Record
 
 V = TypeVar("V", bound=ProfileField | ProfileAsset)
 
