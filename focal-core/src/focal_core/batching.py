@@ -16,6 +16,7 @@ from copy import copy
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
+from focal_core.deadline import call_started
 from focal_core.errors import FocalError, OutcomeUnknownError, StoreUnavailableError
 
 Item = TypeVar("Item")
@@ -98,7 +99,7 @@ class Batcher(Generic[Item, Answer]):
 
         Args:
             item: what to send.
-            until: when the call's time is up, by the loop's clock; ``patience`` from now when omitted.
+            until: when the call's time is up, by the loop's clock; ``patience`` from its beginning when omitted.
 
         Raises:
             StoreUnavailableError: it never left: its time was up (code ``deadline``), too many wait (``overloaded``),
@@ -128,8 +129,8 @@ class Batcher(Generic[Item, Answer]):
             raise StoreUnavailableError(
                 f"{self._what}: {len(self._waiting)} calls wait already", code="overloaded", hint="slow down"
             )
-        ends = loop.time() + self._patience if until is None else until
-        member = _Member[Item, Answer](item, key, loop.create_future(), ends)
+        ends = call_started() + self._patience if until is None else until
+        member: _Member[Item, Answer] = _Member(item, key, loop.create_future(), ends)
         self._waiting.append(member)
         if self._unanswered and ends < self._unanswered[-1].until:
             insort(self._unanswered, member, key=attrgetter("until"))

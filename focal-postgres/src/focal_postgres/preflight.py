@@ -49,7 +49,7 @@ async def check_row_security(database: Database) -> None:
         if found.enabled and not found.bypasses:
             raise _refused(
                 f"row-level security is on in the schema {database.schema!r}, so that this role would see nothing",
-                "set row_level_security = true and maintenance_url",
+                "the backend needs row_level_security = true, and maintenance_url",
             )
         return
     if database.context.isolation is not Isolation.STRICT:

@@ -88,7 +88,7 @@ async def test_what_would_be_no_wall_is_refused(url: str, secured_postgres: Secu
     assert "no policy holds for it" in await opened({**given, "url": url})
     assert "no policy holds for it" in await opened({**given, "read_url": url})
     assert "sees the rows of no tenant" in await opened({**given, "maintenance_url": owner})
-    assert "set row_level_security = true" in await opened({"url": given["url"]})
+    assert "needs row_level_security = true" in await opened({"url": given["url"]})
     assert await opened({"url": url}) == "opened"
     assert "trusting" in await opened(given, BackendContext(isolation=Isolation.TRUSTING))
     async with connected(owner) as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from focal_core.config.models import ScopeFilter
 
 _STORE_FIELDS = {"created_at", "last_activity_at", "expires_at", "version"}
-_TOKEN_BYTES = 8
+_TOKENS = random.Random()
+"""Seeded by the operating system, which is too slow to be asked for each write. No secrets: they must only differ."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_TOKENS.seed)
 
 
 def expiry(created_at: datetime, last_activity_at: datetime, policy: SessionPolicy) -> datetime:
@@ -141,7 +146,7 @@ def write_token(session: Session) -> bytes:
     private = _private(session)
     token: bytes | None = private["_write_token"]
     if token is None:
-        token = private["_write_token"] = os.urandom(_TOKEN_BYTES)
+        token = private["_write_token"] = _TOKENS.getrandbits(64).to_bytes(8, "big")
     return token
 
 

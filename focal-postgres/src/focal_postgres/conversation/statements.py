@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -24,7 +25,6 @@ class Write(NamedTuple):
 
     Attributes:
         created_at: for an update, what the stored one must be; None where any will do.
-        expires_at: when the session would end if it began now or at ``created_at``; not used by updates.
         expected: the version that must be stored; 0 where nothing may be.
     """
 
@@ -38,7 +38,6 @@ class Write(NamedTuple):
     active_scenario_id: UUID | None
     last_activity_at: datetime
     created_at: datetime | None
-    expires_at: datetime
     expected: int
     write_token: bytes
     digest: bytes
@@ -56,7 +55,6 @@ _TYPES = {
     "active_scenario_id": "uuid",
     "last_activity_at": "timestamptz",
     "created_at": "timestamptz",
-    "expires_at": "timestamptz",
     "expected": "bigint",
     "write_token": "bytea",
     "digest": "bytea",
@@ -98,8 +96,10 @@ class Statements:
         # As a literal in seconds: a parameter of days would follow the daylight saving of the server's time zone.
         idle = f"interval '{policy.idle_ttl_seconds} seconds'"
         age = f"interval '{policy.max_session_age_seconds} seconds'"
-        end = f"LEAST({{now}} + {idle}, t.created_at + {age})"
-        our_end = end.format(now="s.last_activity_at")
+        # The driver writes the first moment of time as -infinity, to which nothing can be added.
+        end = f"LEAST({{now}} + {idle}, GREATEST({{created}}, '0001-01-01 00:00+00') + {age})"
+        our_end = end.format(now="s.last_activity_at", created="t.created_at")
+        first_end = end.format(now="s.last_activity_at", created="s.created_at")
         ours = ", ".join(f"{name} = s.{name}" for name in (*_OWN, "last_activity_at", *_PROOF))
         update = (
             f"UPDATE {table} AS t SET {ours}, version = t.version + 1, expires_at = {our_end}"
@@ -115,10 +115,11 @@ class Statements:
         theirs = ", ".join(f"{name} = EXCLUDED.{name}" for name in columns if name not in kept)
         gone = "t.expires_at <= EXCLUDED.last_activity_at"
         insert = (
-            f"INSERT INTO {table} AS t ({', '.join(columns)}, version) SELECT {values}, 1"
+            f"INSERT INTO {table} AS t ({', '.join(columns)}, expires_at, version) SELECT {values}, {first_end}, 1"
             f" FROM {{rows}} AS s ({', '.join(_TYPES)}{{number}}) ON CONFLICT (tenant_id, session_id) DO UPDATE"
         )
-        create = f"{insert} SET {theirs}, version = 1 WHERE {gone} RETURNING {{which}}{_SAVED}"
+        anew = f"{theirs}, expires_at = EXCLUDED.expires_at, version = 1"
+        create = f"{insert} SET {anew} WHERE {gone} RETURNING {{which}}{_SAVED}"
         one, many = {"rows": _ONE, "number": "", "which": ""}, {"rows": _MANY, "number": ", number"}
         self.update, self.update_many = update.format(**one), update.format(**many, which="s.number, ")
         self.create, self.create_many = (
@@ -131,7 +132,7 @@ class Statements:
             f"{insert.format(**one)} SET {changes},"
             f" created_at = CASE WHEN {gone} THEN EXCLUDED.created_at ELSE t.created_at END,"
             f" expires_at = CASE WHEN {gone} THEN EXCLUDED.expires_at"
-            f" ELSE {end.format(now='EXCLUDED.last_activity_at')} END,"
+            f" ELSE {end.format(now='EXCLUDED.last_activity_at', created='t.created_at')} END,"
             f" version = CASE WHEN {gone} THEN 1 ELSE t.version + 1 END"
             f" WHERE {gone} OR (t.agent_id = EXCLUDED.agent_id AND ({given} IS NULL OR t.created_at = {given}))"
             f" RETURNING {_SAVED}"
@@ -177,6 +178,7 @@ class SessionRows:
         )
 
 
+@functools.lru_cache(4096)
 def channel_hash(channel: Channel, user_channel_id: str) -> bytes:
     """Return what stands for a person on a channel in the index: SHA-256 of both, told apart by the first's length."""
     name = channel.value.encode()

@@ -216,7 +216,6 @@ class PostgresSessionStore(PostgresStore, SessionStore):
             active_scenario_id=row.active_scenario_id,
             last_activity_at=now,
             created_at=(created or now) if row.version == 0 else created,
-            expires_at=lifecycle.expiry(created or now, now, self.context.session_policy),
             expected=row.version,
             write_token=token,
             digest=hashlib.sha256(document.encode()).digest(),

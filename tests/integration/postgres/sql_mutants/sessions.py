@@ -82,7 +82,7 @@ MUTANTS = [
     SqlMutant(
         *("no_greatest_age", "sessions", "A session that is used never grows too old.", ("SESSIONS-041",)),
         of=_UPDATE,
-        old=r"LEAST\((.*?), t\.created_at \+ interval '.*?'\)",
+        old=r"LEAST\((.*?), GREATEST\(t\.created_at, '.*?'\) \+ interval '.*?'\)",
         new=r"\1",
     ),
     SqlMutant(
