@@ -66,10 +66,12 @@ async def test_pages_of_ten_thousand_sessions_take_less_than_20_ms() -> None:
         page = await store.list_by_agent(tenant, agent, after=cursor)
         times.append(time.perf_counter() - start)
         rows, cursor = rows + len(page), page.next_cursor
-    start = time.perf_counter()
-    nothing = await store.list_by_agent(tenant, agent, SessionStatus.CLOSED)
-    took = time.perf_counter() - start
+    took = []
+    for _ in range(9):
+        start = time.perf_counter()
+        nothing = await store.list_by_agent(tenant, agent, SessionStatus.CLOSED)
+        took.append(time.perf_counter() - start)
 
     assert (rows, nothing) == (10_000, [])
     assert median(times) < 0.02
-    assert took < 0.02
+    assert median(took) < 0.02

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 import pytest
 import pytest_asyncio
@@ -154,14 +155,16 @@ async def test_round_trips_are_turns_not_packets(proxy: FaultProxy) -> None:
 
 
 async def test_turns_do_not_wait_for_acknowledgements(proxy: FaultProxy) -> None:
-    """Small packets leave at once on both sides: 50 turns of two packets take far less than 50 times 40 ms."""
+    """Small packets leave at once on both sides: a turn of two packets takes far less than 40 ms."""
+    took = []
     async with client(proxy) as one:
-        start = time.monotonic()
         for _ in range(50):
+            start = time.monotonic()
             one.writer.write(b"two ")
             await asyncio.sleep(0)
             assert await one.ask("packets") == "ok two packets"
-        assert time.monotonic() - start < 1.5
+            took.append(time.monotonic() - start)
+    assert median(took) < 0.03
 
 
 async def test_contract_of_round_trips(proxy: FaultProxy) -> None:
@@ -212,7 +215,8 @@ async def test_latency_delays_each_way_and_lets_chunks_travel_together(proxy: Fa
         async with asyncio.timeout(SOON):
             for _ in range(10):
                 await one.reader.readline()
-        assert 0.2 <= time.monotonic() - start < 0.9
+        # One after the other they would take ten times the latency.
+        assert 0.2 <= time.monotonic() - start < 1.9
 
 
 async def test_jitter_repeats_by_seed(server: LineServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ def test_time_is_virtual() -> None:
 
     start = time.monotonic()
     assert run(day, 1) == [3600, 10800, 18000, 18060]
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 60
 
 
 def test_deadlock_is_told() -> None:

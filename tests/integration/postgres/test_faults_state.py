@@ -21,7 +21,8 @@ DEDICATED = ("migrate.py", "migrations/", "index.py")
 SESSION_STATE = re.compile(
     r"(?:^|;\s*)SET\s+(?!LOCAL\b)(?:SESSION\s+)?[a-z_.]+\s*(?:=|\bTO\b)(?!\s*\$)"
     r"|\bset_config\s*\((?![^()]*,\s*true\s*\))|\bLISTEN\s+[a-z]"
-    r"|\bpg_(?:try_)?advisory_lock|\bCREATE\s+(?:LOCAL\s+|GLOBAL\s+)?TEMP(?!.*\bON COMMIT DROP\b)|^\s*(?:PREPARE|DECLARE)\s",
+    r"|\bpg_(?:try_)?advisory_lock|\bCREATE\s+(?:LOCAL\s+|GLOBAL\s+)?TEMP(?!.*\bON COMMIT DROP\b)"
+    r"|^\s*(?:PREPARE|DECLARE)\s",
     re.IGNORECASE,
 )
 STATE = """
