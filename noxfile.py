@@ -34,6 +34,7 @@ BENCHMARKS = [
     "measure",
     "single_rows",
     "sessions_and_audit",
+    "row_level_security",
     "vector_search",
     "text_and_graph",
     "bulk_episodes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
+from typing import Any, Self
 from uuid import UUID, uuid4
 
 from harness import options
@@ -100,10 +101,10 @@ class Focal(System):
     name = "focal"
 
     @classmethod
-    async def open(cls, url: str, pool_size: int) -> Focal:
-        """Return it, connected."""
+    async def open(cls, url: str, pool_size: int, **others: Any) -> Self:
+        """Return it, connected; further options as of the backend."""
         self = cls()
-        self._backend = PostgresBackend(options(url, pool_size=pool_size), BackendContext())
+        self._backend: Any = PostgresBackend(options(url, pool_size=pool_size, **others), BackendContext())
         await self._backend.open()
         self._sessions = self._backend.port("sessions")
         self._audit = self._backend.port("audit")
@@ -153,10 +154,10 @@ class Bare(System):
     )
 
     @classmethod
-    async def open(cls, url: str, pool_size: int) -> Bare:
+    async def open(cls, url: str, pool_size: int) -> Self:
         """Return it, connected."""
         self = cls()
-        self._pool = await bare_pool(url, pool_size, bytes)
+        self._pool: Any = await bare_pool(url, pool_size, bytes)
         return self
 
     async def load(self, tenant: UUID, session_id: UUID) -> Session:  # noqa: D102

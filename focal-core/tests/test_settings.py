@@ -423,7 +423,7 @@ SECRETS = {
 
 
 def test_secrets_are_in_no_representation() -> None:
-    """Neither shown settings, nor repr, nor an error that mentions the section."""
+    """Neither shown settings, nor repr, nor JSON, nor an error that mentions the section."""
     settings = load({"backends": {"main": SECRETS}}, {"DATABASE_URL": "postgresql://u:CANARY@h"})
     with pytest.raises(SettingsError) as caught:
         settings.backend_options("main", UrlOptions)
@@ -434,9 +434,12 @@ def test_secrets_are_in_no_representation() -> None:
         repr(shown(settings, main=UrlOptions)),
         repr(caught.value),
         str(vars(settings)),
+        settings.model_dump_json(),
+        str(settings.model_dump(mode="json")),
     ):
         assert "CANARY" not in text
     assert "ann:***@db/focal" in repr(settings)
+    assert settings.model_dump()["backends"]["main"]["api_key"] == "CANARY"
     assert pickle.loads(pickle.dumps(settings)) == settings
 
 

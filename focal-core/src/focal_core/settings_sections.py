@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer
 
 from focal_core.context import Limits
 from focal_core.conversation.policy import SessionPolicy
@@ -79,8 +79,13 @@ class BackendSettings(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
-        yield "use", self.use
-        yield from redact_setting("", self.options).items()
+        yield from self._shown().items()
+
+    @model_serializer(mode="plain", when_used="json")
+    def _shown(self) -> dict[str, Any]:
+        """Return what may be shown: as JSON, settings end in logs and error reports."""
+        shown: dict[str, Any] = redact_setting("", self.options)
+        return {"use": self.use, **shown}
 
 
 class LimitsSettings(Section):

@@ -29,7 +29,8 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["single_rows", "sessions_and_audit", "vector_search", "text_and_graph", "bulk_episodes"]
+    "name",
+    ["single_rows", "sessions_and_audit", "row_level_security", "vector_search", "text_and_graph", "bulk_episodes"],
 )
 def test_a_benchmark_finds_every_write_and_every_answer(
     name: str, postgres_server: PostgresServer, tmp_path: Path
