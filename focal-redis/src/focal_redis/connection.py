@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, cast
 
 from redis._parsers import _AsyncHiredisParser, _AsyncRESP2Parser
 from redis.asyncio.connection import AbstractConnection, Connection, DefaultParser, SSLConnection
 from redis.asyncio.connection import UnixDomainSocketConnection as SocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
 
 from focal_redis.address import Host
 from focal_redis.settings import RedisOptions
@@ -89,7 +88,7 @@ class Link:
         return link
 
     async def exchange(self, data: bytes, replies: int) -> list[Any]:
-        """Send commands and return their replies; an error reply is a ``ResponseError`` in its place.
+        """Send commands and return their replies; an error reply is returned in its place, not raised.
 
         Args:
             data: packed commands.
@@ -102,14 +101,10 @@ class Link:
         # Nothing leaves a connection that has been lost: the driver would connect anew, and log in, unasked.
         if self._broken or not connection.is_connected:
             raise ConnectionResetError
-        answers: list[Any] = []
         await connection.send_packed_command(data, check_health=False)
-        for _ in range(replies):
-            try:
-                answers.append(await connection.read_response(disable_decoding=True))
-            except ResponseError as error:
-                answers.append(error)
-        return answers
+        # Not by the connection, which prepares its time limits and messages anew for every reply.
+        read = cast("_Parser", connection._parser).read_response
+        return [await read(disable_decoding=True) for _ in range(replies)]
 
     def is_closed(self) -> bool:
         """Return whether it can carry nothing more; also when the server has closed it while it was idle."""
