@@ -51,17 +51,36 @@ class Ended:
 
 async def ended(call: Awaitable[Any], limit: float) -> Ended:
     """Make a call and return how it ended, and how late."""
-    loop = asyncio.get_running_loop()
-    due = loop.time() + limit
-    noticed = [due]
-    timer = loop.call_at(due, lambda: noticed.append(loop.time()))
+    late = _Lateness(limit)
     answer, error = None, None
     try:
         answer = await call
     except Exception as raised:
         error = raised
-    timer.cancel()
-    return Ended(answer, error, loop.time() - max(noticed))
+    return Ended(answer, error, late.stop())
+
+
+class _Lateness:
+    """Seconds since a limit was passed, but for those in which the loop did not come round to its timers."""
+
+    _TICK = 0.02
+
+    def __init__(self, limit: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._due = self._next = self._loop.time() + limit
+        self._held_up = 0.0
+        self._timer = self._loop.call_at(self._next, self._tick)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        self._held_up += now - self._next
+        self._next = now + self._TICK
+        self._timer = self._loop.call_at(self._next, self._tick)
+
+    def stop(self) -> float:
+        now = self._loop.time()
+        self._timer.cancel()
+        return now - self._due - self._held_up - max(0.0, now - self._next)
 
 
 def shown(answer: Any) -> str:

@@ -11,14 +11,13 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 from tests.integration.calls import GRACE, LONG, SHORT, Ended, Fault, ended, shown
 from tests.integration.redis.faulty import BY_NAME, METHODS, Lane, Method, Worlds, at_work, open_lane, open_worlds
 
 from focal_core.errors import OutcomeUnknownError, StoreUnavailableError
 from focal_redis import endpoint as endpoint_module
-from focal_redis.connection import Link
+from focal_redis.connection import Link, _Parser
 from focal_redis.endpoint import Endpoint
 from focal_testkit.faults.connection import Faults
 from focal_testkit.faults.triggers import Moment, black_hole, eof, mute_down, mute_up, reset, stall, torn
@@ -216,7 +215,7 @@ async def foreign(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> list[Ended
                     async def failing(*args: Any, error: Exception = error, **given: Any) -> None:
                         raise error
 
-                    patch.setattr(AbstractConnection, "read_response", failing)
+                    patch.setattr(_Parser, "read_response", failing)
                     found.append(await ended(method.call(lane.store, tenant), LONG))
     return found
 
@@ -264,12 +263,15 @@ async def test_control_a_connection_that_is_not_cut_in_time_is_reported(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Control of P6: without the cut at the deadline the driver waits for the dead network."""
-    monkeypatch.setattr(Link, "terminate", lambda self: None)
+    left, terminate = list[Link](), Link.terminate
+    monkeypatch.setattr(Link, "terminate", lambda self: left.append(self))
     async with open_lane(worlds, batching=False) as lane:
         tenant = await worlds.tenant()
         await lane.proxy.switch(Faults(black_hole=frozenset({"up", "down"})))
         asyncio.get_running_loop().call_later(SHORT + 3 * GRACE, lane.proxy.cut)
         how = await ended(BY_NAME["save"].call(lane.store, tenant), SHORT)
+    for link in left:
+        terminate(link)
     assert how.late > GRACE, how
 
 

@@ -23,6 +23,7 @@ class Stopwatch:
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
         self._ended: float | None = None
+        self._due = self._started + _TICK
         self.held_up = 0.0
 
     @property
@@ -38,15 +39,18 @@ class Stopwatch:
     def stop(self) -> None:
         """End the block."""
         self._ended = self._loop.time()
+        self._note(self._ended)
 
     async def watch(self) -> None:
         """Note how much later than asked the loop comes back, again and again."""
         while True:
-            asked = self._loop.time()
+            self._due = self._loop.time() + _TICK
             await asyncio.sleep(_TICK)
-            late = self._loop.time() - asked - _TICK
-            if late > _USUAL:
-                self.held_up += late
+            self._note(self._loop.time())
+
+    def _note(self, now: float) -> None:
+        if now - self._due > _USUAL:
+            self.held_up += now - self._due
 
 
 @asynccontextmanager
