@@ -138,7 +138,7 @@ async def judged(lane: Lane, worlds: Worlds, case: Case) -> list[str]:
 
 
 async def login(lane: Lane) -> float:
-    """Return the seconds the driver alone needs to log in: what a busy machine makes slow, and the pool may need thrice."""
+    """Return the seconds that the driver alone needs to log in; the pool may need as long three times over."""
     how = await ended(asyncpg.connect(lane.database.options.url.get_secret_value()), 0)
     assert how.error is None, how
     how.answer.terminate()
