@@ -16,7 +16,7 @@ from tests.integration.postgres.support import SCHEMA, open_database
 
 from focal_core.context import BackendContext, Isolation
 from focal_core.errors import ConflictError, SettingsError, StoreError
-from focal_postgres import migrate, row_security
+from focal_postgres import index, migrate, row_security
 from focal_postgres.backend import PostgresBackend
 from focal_postgres.conversation import PostgresSessionStore
 from focal_postgres.names import TENANT_SETTING
@@ -132,6 +132,14 @@ async def test_a_migration_loses_no_row_that_it_does_not_see(url: str, secured_p
     assert await migrate.current(owner) == REVISIONS[8]
     assert (await migrate.upgrade(owner)).after == REVISIONS[-1]
     assert (await row_security.switch(owner)).enabled == ()
+
+
+async def test_counting_what_is_hidden_is_refused(url: str, secured_postgres: Secured) -> None:
+    """Advice about indexes counts everybody's vectors: the owner, who sees none, is told which role to use."""
+    with pytest.raises(StoreError) as refused:
+        await index.advise(options(as_role(url, secured_postgres.owner)))
+    assert (refused.value.code, "BYPASSRLS" in str(refused.value.hint)) == ("permission_denied", True)
+    assert await index.advise(options(as_role(url, secured_postgres.maintenance))) == []
 
 
 async def test_a_statement_takes_three_round_trips(url: str, secured_postgres: Secured) -> None:

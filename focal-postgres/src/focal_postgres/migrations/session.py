@@ -210,6 +210,13 @@ class MigrationSession:
             )
         if isinstance(error, DBAPIError) and error.orig is not None and isinstance(error.orig.__cause__, Exception):
             error = error.orig.__cause__
+        # Its text follows the server's language, the name of the function does not.
+        if getattr(error, "server_source_function", None) == "check_enable_rls":
+            return StoreError(
+                "row-level security hides rows from the database user that the command has to see",
+                code="permission_denied",
+                hint="set migration_url to a role with BYPASSRLS",
+            )
         if isinstance(error, asyncpg.InsufficientPrivilegeError):
             return StoreError(
                 f"the database user lacks a right that migrations need: {error.args[0]}",
