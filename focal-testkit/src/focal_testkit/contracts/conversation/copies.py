@@ -102,6 +102,7 @@ class CopyContract(ContractBase):
         """
         one = copied(clock)
         await store.put_copy(one)
+        assert await store.cleanup_expired() == 0
         for use in (_get(store, one), store.promote_to_hot(one.session_id, tenant_id=OURS), store.put_copy(one)):
             clock.advance(seconds=HOT - 1)
             assert await use
@@ -169,9 +170,10 @@ class CopyContract(ContractBase):
         """
         one = copied(clock)
         await store.put_copy(one)
-        with pytest.raises(InvalidDataError) as refused:
-            await store.put_copy(placed())
-        assert refused.value.code == "never_saved"
+        for unsaved in (placed(), placed(version=9), copied(clock, version=0)):
+            with pytest.raises(InvalidDataError) as refused:
+                await store.put_copy(unsaved)
+            assert refused.value.code == "never_saved"
         broken = copied(clock, version=9)
         broken.variables["n"] = object()
         with pytest.raises(InvalidDataError):
