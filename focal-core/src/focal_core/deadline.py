@@ -13,30 +13,23 @@ P = ParamSpec("P")
 T = TypeVar("T")
 C = TypeVar("C")
 
-_STARTED: ContextVar[list[float] | None] = ContextVar("focal_call_started", default=None)
-"""When the running call began, once somebody asked; None outside of one."""
+_STARTED: ContextVar[float | None] = ContextVar("focal_call_started", default=None)
 
 
 def call_started() -> float:
-    """Return when the call that is running first asked, which is before it waits for anything; now outside of one."""
+    """Return when the call that is running began, by the loop's clock; now outside of one."""
     started = _STARTED.get()
-    if started:
-        return started[0]
-    now = asyncio.get_running_loop().time()
-    if started is not None:
-        started.append(now)
-    return now
+    return asyncio.get_running_loop().time() if started is None else started
 
 
 def one_call(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Return a store's method as one call: what it awaits counts its deadlines from one moment."""
+    """Return a store's method as one call: what it awaits counts its deadlines from its beginning."""
 
     @functools.wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
         if _STARTED.get() is not None:
             return await method(*args, **kwargs)
-        # The loop is asked for the time only when it is wanted: on Python 3.11 that costs a system call.
-        _STARTED.set([])
+        _STARTED.set(asyncio.get_running_loop().time())
         try:
             return await method(*args, **kwargs)
         finally:
