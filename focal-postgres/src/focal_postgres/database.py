@@ -122,10 +122,10 @@ class Database:
     def _pool_for(self, *, replica: bool = False, maintenance: bool = False) -> Pool[Connection]:
         return (maintenance and self._maintenance) or (replica and self._replica) or self.primary
 
-    def _wrapped(self, work: Work[T], committing: Flag | None = None, **telling: Any) -> Work[T]:
-        """Return work in a transaction where the server is to be told something; arguments as of ``settings``."""
-        told = settings(self.options, **telling)
-        return in_transaction(work, told, committing) if told else work
+    def _reading(self, work: Work[T], *, search: bool = False) -> Work[T]:
+        """Return work that reads, in a transaction where the server is to be told something."""
+        told = settings(self.options, search=search)
+        return in_transaction(work, told) if told else work
 
     async def fetch(
         self,
@@ -153,7 +153,7 @@ class Database:
         Raises:
             StoreError: by ``errors.mapped``; an OutcomeUnknownError only where ``settles``.
         """
-        work = self._wrapped(lambda connection: connection.fetch(sql, *args), search=search)
+        work = self._reading(lambda connection: connection.fetch(sql, *args), search=search)
         pool = self._pool_for(replica=replica, maintenance=maintenance)
         return await self._run(pool, method, work, repeat=True, doubt=settles)
 
@@ -161,7 +161,7 @@ class Database:
         self, method: str, sql: str, *args: Any, replica: bool = False, settles: bool = False
     ) -> Record | None:
         """Run a statement that only reads, and return its first row or None; as ``fetch``."""
-        work = self._wrapped(lambda connection: connection.fetchrow(sql, *args))
+        work = self._reading(lambda connection: connection.fetchrow(sql, *args))
         return await self._run(self._pool_for(replica=replica), method, work, repeat=True, doubt=settles)
 
     async def write(
@@ -195,15 +195,15 @@ class Database:
 
         if bulk:
             return await self.transaction(method, work, bulk=True, maintenance=maintenance)
-        committing = Flag()
-        wrapped = self._wrapped(work, committing)
+        told = settings(self.options)
+        committing = Flag() if told else None
         return await self._run(
             self._pool_for(maintenance=maintenance),
             method,
-            wrapped,
+            in_transaction(work, told, committing) if told else work,
             write=True,
             repeat=repeat,
-            handed_over=None if wrapped is work else committing,
+            handed_over=committing,
         )
 
     async def script(self, method: str, sql: str) -> str:

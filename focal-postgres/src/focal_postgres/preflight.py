@@ -60,7 +60,10 @@ async def check_row_security(database: Database) -> None:
             f" of the schema {database.schema!r}",
             "run `focal db row-level-security on`",
         )
-    for name, role in (("url", found), ("read_url", await _role(database, replica=True))):
+    roles = {"url": found}
+    if database.options.read_url is not None:
+        roles["read_url"] = await _role(database, replica=True)
+    for name, role in roles.items():
         if role.bypasses:
             raise _refused(
                 f"the role of {name} is a superuser or has BYPASSRLS, so that no policy holds for it",

@@ -15,13 +15,13 @@ from uuid import UUID
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from focal_core.context import Limits
+from focal_core.conversation.channels import channel_digest
 from focal_core.conversation.models import Session, SessionStatus
 from focal_core.documents import SCHEMA_VERSION, dump_document, load_document
 from focal_core.errors import SchemaOutdatedError, StoreError
 from focal_core.gate import check_sizes, revalidated, within_limits
 from focal_core.inmemory.table import micros
 from focal_core.revalidation import document_reader
-from focal_redis.keys import channel_digest
 
 FORMAT = 1
 PACKED, ESCAPED = 1, 2

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 from uuid import UUID
-
-from focal_core.conversation.models import Channel
 
 
 class SessionKeys(NamedTuple):
@@ -88,9 +85,3 @@ def channel_index(base: bytes, digest: bytes) -> bytes:
         digest: from ``channel_digest``.
     """
     return base + b"index:channel:" + digest.hex().encode()
-
-
-def channel_digest(channel: Channel, user_channel_id: str) -> bytes:
-    """Return what stands for a person on a channel: SHA-256 of both, told apart by the first's length."""
-    name = channel.value.encode()
-    return hashlib.sha256(len(name).to_bytes(2, "big") + name + user_channel_id.encode()).digest()

@@ -13,6 +13,7 @@ from tests.integration.redis.support import AgeingClock, open_client
 
 from focal_core.clock import ManualClock
 from focal_core.context import BackendContext, Isolation
+from focal_core.conversation.channels import channel_digest
 from focal_core.conversation.models import Session, SessionStatus, Tier
 from focal_core.conversation.policy import SessionPolicy
 from focal_core.errors import SchemaOutdatedError, StoreError
@@ -139,7 +140,7 @@ async def test_an_id_begun_anew_elsewhere_is_not_listed_where_it_was(
     assert {name.split(":")[2] for name in seen.names() if name.startswith("index:")} == {
         str(OTHER_AGENT),
         str(OTHER_CUSTOMER),
-        keys.channel_digest(anew.channel, "elsewhere").hex(),
+        channel_digest(anew.channel, "elsewhere").hex(),
     }
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from focal_core.conversation.models import Channel, Session
+from focal_core.conversation.models import Session
 from focal_core.conversation.policy import SessionPolicy
 from focal_postgres.documents import Document
 from focal_postgres.layout import aware
@@ -176,13 +174,6 @@ class SessionRows:
             last_activity_at=aware(record["last_activity_at"]),
             expires_at=aware(record["expires_at"]),
         )
-
-
-@functools.lru_cache(4096)
-def channel_hash(channel: Channel, user_channel_id: str) -> bytes:
-    """Return what stands for a person on a channel in the index: SHA-256 of both, told apart by the first's length."""
-    name = channel.value.encode()
-    return hashlib.sha256(len(name).to_bytes(2, "big") + name + user_channel_id.encode()).digest()
 
 
 def columns(rows: list[Write]) -> list[list[Any]]:

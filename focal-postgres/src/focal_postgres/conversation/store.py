@@ -12,13 +12,14 @@ from uuid import UUID
 from focal_core.batching import Batcher
 from focal_core.context import BackendContext
 from focal_core.conversation import lifecycle
+from focal_core.conversation.channels import channel_digest
 from focal_core.conversation.models import Channel, Session, SessionStatus
 from focal_core.conversation.store import SessionStore
 from focal_core.errors import REFUSED_IN_DOUBT, OutcomeUnknownError, StoreUnavailableError
 from focal_core.gate import identifier, member
 from focal_core.paging import Page, check_limit, cursor_scope
 from focal_core.textcodec import encode_text
-from focal_postgres.conversation.statements import DOCUMENT, SessionRows, Statements, Write, channel_hash, columns
+from focal_postgres.conversation.statements import DOCUMENT, SessionRows, Statements, Write, columns
 from focal_postgres.database import Database, Repeated, refusal
 from focal_postgres.keyset import Key
 from focal_postgres.layout import aware
@@ -82,7 +83,7 @@ class PostgresSessionStore(PostgresStore, SessionStore):
     async def get_by_channel(
         self, tenant_id: UUID, channel: Channel, user_channel_id: str, *, agent_id: UUID | None = None
     ) -> Session | None:
-        place = channel_hash(member(Channel, channel, "channel"), identifier(user_channel_id, "user_channel_id"))
+        place = channel_digest(member(Channel, channel, "channel"), identifier(user_channel_id, "user_channel_id"))
         now = self.context.clock.now()
         record = await self.database.fetchrow("get_by_channel", self._sql.by_channel, tenant_id, place, now, agent_id)
         return None if record is None else _ROWS.load(record)
@@ -211,7 +212,7 @@ class PostgresSessionStore(PostgresStore, SessionStore):
             agent_id=row.agent_id,
             customer_profile_id=row.customer_profile_id,
             channel=row.channel.value,
-            channel_hash=channel_hash(row.channel, row.user_channel_id),
+            channel_hash=channel_digest(row.channel, row.user_channel_id),
             status=row.status.value,
             active_scenario_id=row.active_scenario_id,
             last_activity_at=now,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from focal_core.context import BackendContext
 from focal_core.conversation import lifecycle
+from focal_core.conversation.channels import channel_digest
 from focal_core.conversation.models import Channel, Session, SessionStatus, Tier
 from focal_core.conversation.store import SessionStore
 from focal_core.deadline import as_calls
@@ -76,9 +77,7 @@ class RedisSessionStore(SessionStore):
     async def get_by_channel(
         self, tenant_id: UUID, channel: Channel, user_channel_id: str, *, agent_id: UUID | None = None
     ) -> Session | None:
-        digest = keys.channel_digest(
-            member(Channel, channel, "channel"), identifier(user_channel_id, "user_channel_id")
-        )
+        digest = channel_digest(member(Channel, channel, "channel"), identifier(user_channel_id, "user_channel_id"))
         index = Index(lambda base: keys.channel_index(base, digest), frame.CHANNEL, digest)
         walk = Walk("get_by_channel", index, agent=b"" if agent_id is None else agent_id.bytes)
         rows = await self._lister.newest(tenant_id, walk, self._hot_ms)

@@ -6,8 +6,8 @@ import hashlib
 from typing import NamedTuple
 from uuid import UUID
 
+from focal_core.conversation.channels import channel_digest
 from focal_core.conversation.models import Channel
-from focal_redis.keys import channel_digest
 
 
 class Scope(NamedTuple):
