@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from focal_testkit import stalls
 from focal_testkit.servers.fixtures import (
     postgres_database,
     postgres_migrate,
@@ -43,6 +44,21 @@ __all__ = [
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of contract tests."""
     config.addinivalue_line("markers", "requirement(id): the requirement of a focal contract that a test checks")
+    config.addinivalue_line("markers", "clock: a failure while the process was stalled does not count; it is run again")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run tests marked ``clock`` our way."""
+    if item.get_closest_marker("clock") is None:
+        return None
+    stalls.run(item, nextitem)
+    return True
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Show a round that does not count."""
+    return ("rerun", "R", "RERUN") if report.outcome == "rerun" else None  # type: ignore[comparison-overlap]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -304,6 +304,7 @@ async def test_the_deadline_is_that_of_the_call_not_of_each_command(worlds: Worl
     assert await lates(worlds) == []
 
 
+@pytest.mark.clock
 async def test_control_a_deadline_for_each_command_is_reported(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control of P6."""
     monkeypatch.setattr(endpoint_module, "call_started", lambda: asyncio.get_running_loop().time())

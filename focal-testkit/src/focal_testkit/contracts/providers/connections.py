@@ -39,8 +39,7 @@ def _drip(wire: Wire) -> Exchange:
 
 def _in_time(least: float, most: float) -> Callable[[Outcome], None]:
     def check(outcome: Outcome) -> None:
-        assert least <= outcome.elapsed
-        assert outcome.own <= most
+        assert least <= outcome.elapsed <= most
 
     return check
 

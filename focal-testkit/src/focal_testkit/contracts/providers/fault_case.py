@@ -45,7 +45,6 @@ class Outcome:
         error: what it raised.
         text: handed over by a stream.
         elapsed: seconds.
-        own: seconds, those left out in which the machine was busy with something else.
         server: that was asked.
         elsewhere: another server, which nothing must reach.
     """
@@ -54,7 +53,6 @@ class Outcome:
     error: BaseException | None
     text: str
     elapsed: float
-    own: float
     server: WireServer
     elsewhere: WireServer
 

@@ -33,7 +33,6 @@ from focal_testkit.contracts.providers.fault_case import (
     quiet,
 )
 from focal_testkit.contracts.providers.outputs import OUTPUTS
-from focal_testkit.contracts.providers.punctuality import timed
 from focal_testkit.contracts.providers.replies import BODIES, STATUSES
 from focal_testkit.contracts.providers.serving import skip_unless_able
 from focal_testkit.contracts.providers.streams import STREAMS
@@ -51,6 +50,7 @@ _PATIENCE = 8.0
 _CASES: Sequence[FaultCase] = (*ANSWERS, *TOOL_CALLS, *OUTPUTS, *BODIES, *STATUSES, *CONNECTIONS, *STREAMS, *VECTORS)
 
 
+@pytest.mark.clock
 class WireContract(ABC):
     """What a contract over a wire needs: a subclass names the dialect and connects to a server that speaks it.
 
@@ -173,13 +173,14 @@ class EmbeddingFaultContract(WireContract):
 
 async def _call(provider: Any, mode: Mode, options: CallOptions, server: WireServer, elsewhere: WireServer) -> Outcome:
     text, result, failure = list[str](), None, None
-    async with timed() as watch:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                result = await _ask(provider, mode, options, text)
-        except Exception as error:
-            failure = error
-    return Outcome(result, failure, "".join(text), watch.elapsed, watch.own, server, elsewhere)
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            result = await _ask(provider, mode, options, text)
+    except Exception as error:
+        failure = error
+    return Outcome(result, failure, "".join(text), clock() - started, server, elsewhere)
 
 
 async def _ask(provider: LLMProvider | EmbeddingProvider, mode: Mode, options: CallOptions, text: list[str]) -> Any:
@@ -203,7 +204,7 @@ async def _ask(provider: LLMProvider | EmbeddingProvider, mode: Mode, options: C
 def _judge(case: FaultCase, mode: Mode, outcome: Outcome, counted: int, name: str) -> None:
     error = outcome.error
     if case.options.deadline is not None:
-        assert outcome.own <= case.options.deadline + GRACE
+        assert outcome.elapsed <= case.options.deadline + GRACE
     if case.error is None:
         if error is not None:
             raise error

@@ -51,6 +51,7 @@ class Served:
         return json.dumps(self.sent(), ensure_ascii=False, default=str)
 
 
+@pytest.mark.clock
 class ServingContract(ABC):
     """What a contract of rules is: a subclass gives ``serving`` and inherits every test."""
 
