@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
@@ -65,4 +66,10 @@ async def introduce(connection: Any) -> None:
 
 def packed(vector: Sequence[float]) -> bytes:
     """Return a vector as pgvector receives it: two bytes of dimensions, two of padding, big-endian float32."""
-    return struct.pack(f"!HH{len(vector)}f", len(vector), 0, *vector)
+    # A slice is a plain tuple, which is handed on as it is; a subclass would be copied item by item.
+    return _form(len(vector)).pack(len(vector), 0, *vector[:])
+
+
+@functools.cache
+def _form(size: int) -> struct.Struct:
+    return struct.Struct(f"!HH{size}f")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
@@ -16,13 +16,14 @@ from focal_core.errors import DuplicateError, FocalError, StoreError
 from focal_core.memory.models import Episode
 from focal_core.memory.rules import refuse_unless_repeat
 from focal_core.memory.store.episodes import EpisodeStore
+from focal_postgres.arrays import packed
 from focal_postgres.layout import Column
 from focal_postgres.memory.tables import EPISODES, MemoryTables
 from focal_postgres.memory.text import text_columns
 from focal_postgres.row_security import together, turn_to
 from focal_postgres.transaction import Connection, Record
 
-CHUNK_ROWS = 10_000
+CHUNK_ROWS = 2_500
 CHUNK_COMPONENTS = 16_000_000
 """Rows and vector components (64 MB) that go into one pair of COPY statements."""
 
@@ -31,6 +32,9 @@ _PIECE = 131_072
 
 AT_ONCE = 256
 """Episodes that are checked before anything is awaited, and then before others run."""
+
+_AHEAD_AT_ONCE = 8
+"""Episodes that are made into rows before what waits for the network goes on."""
 
 _ATTEMPTS = 3
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -72,7 +76,7 @@ class _Batch:
         numbers: key -> position, here and in the lists; of repeats the first one's.
         episodes: one for each row.
         parents: rows of the parent table.
-        heads: rows of the side table up to the components; empty where there is no vector.
+        heads: rows of the side table up to the vector; empty where there is no vector.
         vectors: the components, or None.
         end: the number after those of the last chunk.
     """
@@ -141,12 +145,18 @@ class _Batch:
                 self.end += 1
                 yield self.end - 1
 
+    async def ahead(self) -> None:
+        """Make rows while nothing else is to be done; one that cannot be stored is left to its chunk, which tells."""
+        with suppress(FocalError):
+            while self.has(number := len(self.parents)):
+                if number % _AHEAD_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+
     def sides(self, numbers: Iterable[int]) -> Iterator[tuple[bytes, ...]]:
         """Yield rows of the side table in parts."""
         for number in numbers:
             if (vector := self.vectors[number]) is not None:
-                # A slice is a plain tuple, which is handed on as it is; a subclass would be copied item by item.
-                yield self.heads[number], _components(len(vector)).pack(*vector[:])
+                yield self.heads[number], packed(vector)
 
 
 class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
@@ -188,7 +198,8 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
                 await self._copy(connection, batch, EPISODES.vectors, _SIDE_COLUMNS, sides)
                 start = batch.end
 
-        await self.database.transaction("add_episodes", work, bulk=True, repeat=True)
+        async with _meanwhile(batch.ahead()):
+            await self.database.transaction("add_episodes", work, bulk=True, repeat=True)
 
     async def _copy(
         self,
@@ -236,6 +247,17 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
         return set(stored)
 
 
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let work go on while the block waits; what is left of it behind the block is dropped."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 def _key(row: Episode) -> bytes:
     return row.tenant_id.bytes + row.id.bytes
 
@@ -273,15 +295,10 @@ def _parent(row: Episode, space_id: int | None) -> bytes:
 
 
 def _side(row: Episode, space_id: int) -> bytes:
-    """Return the row of the side table as COPY takes it, up to the components of the vector."""
+    """Return the row of the side table as COPY takes it, up to the vector."""
     size, label = len(row.embedding or ()), row.group_id.encode()
     head = _SIDE_HEAD.pack(5, 16, row.tenant_id.bytes, 16, row.id.bytes, 4, space_id, len(label))
-    return head + label + _VECTOR_HEAD.pack(4 + 4 * size, size, 0)
-
-
-@functools.cache
-def _components(size: int) -> struct.Struct:
-    return struct.Struct(f"!{size}f")
+    return head + label + _LENGTH.pack(4 + 4 * size)
 
 
 def _text(value: str) -> bytes:
@@ -322,7 +339,7 @@ def _pack_of(column: Column) -> Callable[[Any], bytes]:
 _LENGTH, _LENGTHS, _JSONB = struct.Struct("!i"), struct.Struct("!ii"), struct.Struct("!ib")
 _BIGINT, _INTEGER, _FLOAT = struct.Struct("!iq"), struct.Struct("!ii"), struct.Struct("!id")
 _UUID, _ARRAY = struct.Struct("!i16s"), struct.Struct("!iiiIii")
-_SIDE_HEAD, _VECTOR_HEAD = struct.Struct("!hi16si16siii"), struct.Struct("!ihh")
+_SIDE_HEAD = struct.Struct("!hi16si16siii")
 _EMPTY_ARRAY = struct.pack("!iiiI", 12, 0, 0, _UUID_OID)
 
 _PACK: Mapping[str, Callable[[Any], bytes]] = {
