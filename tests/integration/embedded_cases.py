@@ -22,6 +22,7 @@ import pytest
 from focal_core.embedded.membership import EmbeddedServer
 from focal_core.embedded.watcher import Process
 from focal_core.errors import SettingsError
+from focal_testkit.servers.waiting import until
 
 SECONDS = 60
 
@@ -109,10 +110,12 @@ class Joiner:
 class EmbeddedCases:
     """A subclass names the module of a backend's embedded server and tells how to use such a server.
 
-    ``settings`` are those of joins that need not be durable.
+    ``settings`` are those of joins that need not be durable; ``interrupted`` is a program that joins the folder of its
+    argument, and is killed when it has started a server that is slow to tell its number.
     """
 
     module: ClassVar[str]
+    interrupted: ClassVar[str]
     settings: ClassVar[Mapping[str, str]] = {}
 
     @property
@@ -213,6 +216,14 @@ class EmbeddedCases:
         self.enter_with(server.url)
         self.embedded.leave(server)
         assert not self.runs(pid, folder)
+
+    def test_a_join_that_was_killed_half_way_leaves_no_server(self, folder: Path) -> None:
+        """A server that was started and not awaited ends all the same, however late it tells its number."""
+        starter = subprocess.run([sys.executable, "-c", self.interrupted, str(folder)], check=False)
+        assert starter.returncode == -signal.SIGKILL
+        assert self.process(folder).is_served()
+        until(lambda: not self.process(folder).is_served(), "the server has ended", seconds=SECONDS)
+        assert self.process(folder).pid() is None
 
     def test_the_server_stops_when_all_its_processes_were_killed(
         self, folder: Path, joiner: Callable[[Path], Joiner]

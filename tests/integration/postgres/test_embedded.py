@@ -61,6 +61,22 @@ async def ask(url: str, sql: str) -> object:
 class TestPostgres(EmbeddedCases):
     module = "focal_postgres.embedded"
     settings = FAST
+    interrupted = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from focal_postgres import embedded
+
+run = subprocess.run
+def killed(command, **given):
+    if not command[0].endswith("pg_ctl"):
+        return run(command, **given)
+    del given["check"]
+    subprocess.Popen(["/bin/sh", "-c", 'sleep 0.3; exec "$@"', "sh", *command], **given)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+subprocess.run = killed
+embedded.join(Path(sys.argv[1]))
+"""
 
     def process(self, folder: Path) -> Process:
         return _cluster.process_of(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,20 +19,6 @@ from focal_redis import _server, embedded
 from focal_testkit.servers import missing
 from focal_testkit.servers.redis import connected
 from focal_testkit.servers.waiting import until
-
-INTERRUPTED = """
-import os, signal, sys
-from pathlib import Path
-from focal_redis import _server, embedded
-
-launch = _server._launch
-def killed(program, home):
-    launch(program, home)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-_server._launch = killed
-embedded.join(Path(sys.argv[1]))
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,6 +48,19 @@ def program(path: Path, script: str) -> Path:
 
 class TestRedis(EmbeddedCases):
     module = "focal_redis.embedded"
+    interrupted = """
+import os, signal, sys
+from pathlib import Path
+from focal_redis import _server, embedded
+
+launch = _server._launch
+def killed(program, home):
+    launch(program, home)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+_server._launch, _server._RUN = killed, f"sleep 0.3; {_server._RUN}"
+embedded.join(Path(sys.argv[1]))
+"""
 
     def process(self, folder: Path) -> Process:
         return _server.process_of(folder)
@@ -126,13 +124,6 @@ def test_a_setting_cannot_smuggle_another(folder: Path, settings: dict[str, str]
     with pytest.raises(SettingsError) as caught:
         embedded.join(folder, settings=settings)
     assert caught.value.code == "embedded_setting"
-
-
-def test_a_join_that_was_killed_half_way_leaves_no_server(folder: Path) -> None:
-    """A server that was started and not awaited ends all the same."""
-    starter = subprocess.run([sys.executable, "-c", INTERRUPTED, str(folder)], check=False)
-    assert starter.returncode == -signal.SIGKILL
-    until(lambda: not _server._is_served(folder), "the server has ended", seconds=60)
 
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc to see whose the data are")

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -27,11 +27,14 @@ class Process(NamedTuple):
         folder: its working directory, which no other process has.
         pid_file: the file whose first line it makes its number; it may outlive the process.
         command: a word of its command line, for systems that do not tell the working directory.
+        serving: a file that is locked by the server and by what is about to become it, from before it is started
+            until the last of its processes has ended.
     """
 
     folder: Path
     pid_file: Path
     command: str
+    serving: Path
 
     def lines(self) -> list[str]:
         """Return the lines of the pid file; empty without one."""
@@ -49,6 +52,15 @@ class Process(NamedTuple):
         told = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return self.command in told.stdout
 
+    def is_served(self) -> bool:
+        """Whether there is a server, ready or not, or what is left of a killed one."""
+        try:
+            os.close(opened(self.serving))
+            with held(self.serving, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                return False
+        except BlockingIOError:
+            return True
+
     def pid(self) -> int | None:
         """Return the number of the running server, or None."""
         lines = self.lines()
@@ -60,9 +72,12 @@ class Process(NamedTuple):
         Args:
             signals: sent one after the other, each when the one before has not helped within a minute.
         """
-        pid = self.pid()
-        if pid is None:
-            return
+        give_up = time.monotonic() + STOP_SECONDS
+        # Who started it may have been killed before it could tell its number.
+        while (pid := self.pid()) is None:
+            if not self.is_served() or time.monotonic() > give_up:
+                return
+            time.sleep(0.002)
         for number in signals:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
@@ -118,6 +133,28 @@ def watch(home: Path, server: Process, signals: Sequence[int], only: int) -> Non
             return
 
 
+def launch(command: Sequence[str], handle: int, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    """Start a process that is nobody's child, so that nobody has to wait for its end.
+
+    Args:
+        command: the program and its arguments.
+        handle: that it inherits, under the same number.
+        cwd: its working directory.
+        env: its environment; this process's own when omitted.
+    """
+    subprocess.run(
+        ["/bin/sh", "-c", '"$@" &', "sh", *command],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[handle],
+        start_new_session=True,
+        check=False,
+    )
+
+
 def start_watcher(home: Path, server: Process, signals: Sequence[int]) -> None:
     """Start a watcher unless there is one; the caller holds ``lock``.
 
@@ -133,17 +170,7 @@ def start_watcher(home: Path, server: Process, signals: Sequence[int]) -> None:
     try:
         fcntl.flock(only, fcntl.LOCK_EX | fcntl.LOCK_NB)
         place = [str(only), str(home), *map(str, server), *map(str, map(int, signals))]
-        # By way of a shell that ends at once, so that nobody has to wait for the watcher's end.
-        subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, "-E", "-S", "-P", __file__, *place],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[only],
-            start_new_session=True,
-            check=False,
-        )
+        launch([sys.executable, "-E", "-S", "-P", __file__, *place], only, Path("/"))
     except BlockingIOError:
         return
     finally:
@@ -151,11 +178,11 @@ def start_watcher(home: Path, server: Process, signals: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    handle, folder, data, pid_file, command, *numbers = sys.argv[1:]
+    handle, folder, data, pid_file, command, serving, *numbers = sys.argv[1:]
     with suppress(FileNotFoundError):
         watch(
             Path(folder),
-            Process(Path(data), Path(pid_file), command),
+            Process(Path(data), Path(pid_file), command, Path(serving)),
             [signal.Signals(int(number)) for number in numbers],
             int(handle),
         )
