@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from tests.integration.calls import SHORT
+from tests.integration.judging import served
 from tests.integration.postgres.support import SCHEMA, open_database
 
 from focal_core.clock import Clock, ManualClock
@@ -294,6 +295,8 @@ async def open_lane(
     context = BackendContext(clock=clock or worlds.clock, id_factory=ids)
     async with (
         FaultProxy(parts.hostname or "127.0.0.1", parts.port or 5432, framing=PostgresFraming) as proxy,
-        open_database(proxy.url(worlds.url), context, **given) as database,
+        AsyncExitStack() as stack,
     ):
+        url = proxy.url(worlds.url)
+        database = await served(lambda: stack.enter_async_context(open_database(url, context, **given)))
         yield Lane(proxy, database, ids)

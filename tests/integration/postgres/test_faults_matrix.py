@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 import pytest_asyncio
-from tests.integration.calls import GRACE, LONG, SHORT, Fault, ended, shown
+from tests.integration.calls import GRACE, LONG, SHORT, Ended, Fault, ended, shown
+from tests.integration.judging import SERVES_AGAIN, Case, Late, along, met, served, stored_wrongly, told_wrongly
 from tests.integration.postgres.faulty import BY_NAME, METHODS, SEEDED, Lane, Method, Worlds, open_lane, open_worlds
 
-from focal_core.errors import FocalError, OutcomeUnknownError, StaleVersionError, StoreUnavailableError
+from focal_core.errors import FocalError, StaleVersionError, StoreUnavailableError
 from focal_postgres import database as database_module
 from focal_testkit.data.audit import turn
 from focal_testkit.data.conversation import placed
@@ -27,11 +28,6 @@ from focal_testkit.faults.triggers import Moment, black_hole, eof, mute_down, mu
 pytestmark = pytest.mark.asyncio
 LANES = {SHORT: 12, LONG: 4}
 """Deadline -> clients at the same time; those that wait for a silent network cost nothing."""
-TOO_SLOW = ("deadline", "connect_failed", "pool_timeout")
-"""Codes of calls whose time was up before the fault could happen: they prove nothing, and break nothing."""
-SERVES_AGAIN = 1.0
-"""Seconds within which the pool answers after a fault."""
-
 
 EVERYWHERE = (
     Fault(Moment.BEFORE, reset),
@@ -71,26 +67,6 @@ REPRESENTATIVE = [
 CONTROLLED = [BY_NAME[name] for name in ("sessions.delete", "profiles.merge_profiles", "audit.purge")]
 
 
-@dataclass(frozen=True)
-class Case:
-    """A fault at one step of a method.
-
-    Attributes:
-        step: the statement it concerns, counted from 1.
-        clean: what the call answers without a fault.
-        after: what is stored then.
-    """
-
-    method: Method
-    fault: Fault
-    step: int
-    clean: str
-    after: str
-
-    def __str__(self) -> str:
-        return f"{self.method}, {self.fault} at statement {self.step}"
-
-
 @pytest_asyncio.fixture
 async def worlds(postgres_database: str) -> AsyncIterator[Worlds]:
     """Yield seeded worlds on the database of this class or module."""
@@ -112,29 +88,22 @@ async def cases_of(lane: Lane, worlds: Worlds, methods: Iterable[Method], faults
     return found
 
 
-async def judged(lane: Lane, worlds: Worlds, case: Case) -> list[str]:
-    """Let a call meet its fault, and return which promises it broke."""
-    method, broken = case.method, []
+async def judged(lane: Lane, worlds: Worlds, case: Case) -> tuple[Ended, list[str]]:
+    """Let a call meet its fault; return how it ended and which promises it broke."""
+    method = case.method
     port = method.port
     tenant = SEEDED if method.reads else await worlds.copy(port)
     before = "" if method.reads else await worlds.stored(port, tenant)
     lane.ids.next = 0
-    trigger = (lane.proxy.before if case.fault.moment is Moment.BEFORE else lane.proxy.after)(
-        statement(r".*"), case.fault.action, nth=case.step
-    )
-    how = await ended(method.call(lane.store(port), tenant, worlds.worlds[port]), lane.database.options.deadline)
-    lane.proxy.remove(trigger)
-    if not trigger.fired and getattr(how.error, "code", None) not in TOO_SLOW:
-        broken.append("the fault did not happen")
-    if how.late > GRACE:
-        broken.append(f"came {how.late:.3f} s after its deadline")
-    again = await ended(serving(lane), SERVES_AGAIN)
+    call = method.call(lane.store(port), tenant, worlds.worlds[port])
+    how, broken = await met(case, lane.proxy, statement(r".*"), call, lane.database.options.deadline)
+    again = await ended(served(lambda: lane.database.fetchrow("probe", "SELECT 1")), SERVES_AGAIN)
     if again.error is not None or (again.late > 0 and again.late > 3 * await login(lane)):
-        broken.append(f"the pool did not serve again: {again}")
+        broken.append(Late(f"the pool did not serve again: {again}"))
     broken += told_wrongly(case, tenant, how.error, how.answer)
     if not method.reads:
         broken += stored_wrongly(case, how.error, before, await worlds.stored(port, tenant))
-    return [f"{case}: {one} ({how.error!r})" for one in broken]
+    return how, broken
 
 
 async def login(lane: Lane) -> float:
@@ -145,66 +114,17 @@ async def login(lane: Lane) -> float:
     return how.late
 
 
-async def serving(lane: Lane) -> None:
-    """Return once the pool serves; a busy machine may need more than one short deadline for a login."""
-    async with asyncio.timeout(10 * SERVES_AGAIN):
-        while True:
-            try:
-                await lane.database.fetchrow("probe", "SELECT 1")
-                return
-            except StoreUnavailableError:
-                await asyncio.sleep(0)
-
-
-def told_wrongly(case: Case, tenant: UUID, error: BaseException | None, answer: Any) -> list[str]:
-    """Return what is wrong with an answer or an error."""
-    if error is None:
-        same = shown(answer).replace(str(tenant), "") == case.clean
-        return [] if same else [f"answered otherwise than without a fault: {shown(answer)}, not {case.clean}"]
-    if not isinstance(error, StoreUnavailableError):
-        return ["raised what is no outage"]
-    if case.method.reads and isinstance(error, OutcomeUnknownError):
-        return ["a read has no outcome"]
-    if case.method.reads and not case.fault.silent:
-        return ["a read met one lost connection and failed"]
-    return []
-
-
-def stored_wrongly(case: Case, error: BaseException | None, before: str, now: str) -> list[str]:
-    """Return what is wrong with what is stored after a write."""
-    if now not in (before, case.after):
-        rows, untouched, whole = (set(text.splitlines()) for text in (now, before, case.after))
-        return [f"wrote a part: against nothing {rows ^ untouched}, against all {rows ^ whole}"]
-    if error is None and now != case.after:
-        return ["reported success and wrote nothing"]
-    if error is not None and not isinstance(error, OutcomeUnknownError) and now != before:
-        return ["claimed that nothing was written, and it was"]
-    return []
-
-
 async def broken_promises(worlds: Worlds, methods: Iterable[Method], faults: Iterable[Fault]) -> tuple[int, list[str]]:
     """Run every case over several lanes at once; return how many there were, and what was broken."""
     async with AsyncExitStack() as stack:
-        lanes = [
-            await stack.enter_async_context(open_lane(worlds, limit))
+        lanes = {
+            limit: [await stack.enter_async_context(open_lane(worlds, limit)) for _ in range(number)]
             for limit, number in LANES.items()
-            for _ in range(number)
-        ]
-        cases = await cases_of(lanes[-1], worlds, methods, faults)
-        for lane in lanes:
-            await lane.database.spaces.known(refresh=True)
-        waiting = {
-            SHORT: [one for one in cases if one.fault.silent],
-            LONG: [one for one in cases if not one.fault.silent],
         }
-        broken = list[str]()
-
-        async def along(lane: Lane) -> None:
-            own = waiting[lane.database.options.deadline]
-            while own:
-                broken.extend(await judged(lane, worlds, own.pop()))
-
-        await asyncio.gather(*map(along, lanes))
+        cases = await cases_of(lanes[LONG][-1], worlds, methods, faults)
+        for lane in [*lanes[SHORT], *lanes[LONG]]:
+            await served(functools.partial(lane.database.spaces.known, refresh=True))
+        broken = await along(lanes, cases, lambda lane, case: judged(lane, worlds, case))
     return len(cases), broken
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from tests.integration.calls import SHORT
+from tests.integration.judging import served
 from tests.integration.redis.support import open_client
 
 from focal_core.clock import Clock, ManualClock
@@ -247,6 +248,8 @@ async def open_lane(
     context, parts = BackendContext(clock=clock or worlds.clock), urlsplit(worlds.server.url)
     async with (
         FaultProxy(parts.hostname or "127.0.0.1", parts.port or 6379, framing=RedisFraming) as proxy,
-        open_client(proxy.url(worlds.server.url), context, **given) as client,
+        AsyncExitStack() as stack,
     ):
+        url = proxy.url(worlds.server.url)
+        client = await served(lambda: stack.enter_async_context(open_client(url, context, **given)))
         yield Lane(proxy, client)

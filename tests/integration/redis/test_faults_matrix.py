@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 import pytest
 import pytest_asyncio
 from redis.exceptions import RedisError
 from tests.integration.calls import GRACE, LONG, SHORT, Ended, Fault, ended, shown
+from tests.integration.judging import SERVES_AGAIN, Case, Late, along, met, served, stored_wrongly, told_wrongly
 from tests.integration.redis.faulty import BY_NAME, METHODS, Lane, Method, Worlds, at_work, open_lane, open_worlds
 
 from focal_core.errors import OutcomeUnknownError, StoreUnavailableError
@@ -26,11 +25,6 @@ from focal_testkit.servers.redis import RedisServer
 pytestmark = pytest.mark.asyncio
 LANES = {SHORT: 16, LONG: 4}
 """Deadline -> clients at the same time; those that wait for a silent network cost nothing."""
-TOO_SLOW = ("deadline", "connect_failed", "pool_timeout")
-"""Codes of calls whose time was up before the fault could happen: they prove nothing, and break nothing."""
-SERVES_AGAIN = 1.0
-"""Seconds within which the pool answers after a fault."""
-
 
 TOLD = (
     Fault(Moment.BEFORE, reset),
@@ -50,26 +44,6 @@ SILENT = (
     Fault(Moment.AFTER, black_hole, silent=True),
 )
 CONTROLLED = [BY_NAME[name] for name in ("save, by force", "delete", "erase_tenant")]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A fault at one step of a method.
-
-    Attributes:
-        step: the command it concerns, counted from 1.
-        clean: what the call answers without a fault.
-        after: what is stored then.
-    """
-
-    method: Method
-    fault: Fault
-    step: int
-    clean: str
-    after: str
-
-    def __str__(self) -> str:
-        return f"{self.method}, {self.fault} at command {self.step}"
 
 
 @pytest_asyncio.fixture
@@ -92,87 +66,31 @@ async def cases_of(lane: Lane, worlds: Worlds, methods: Iterable[Method], faults
     return found
 
 
-async def judged(lane: Lane, worlds: Worlds, case: Case) -> list[str]:
-    """Let a call meet its fault, and return which promises it broke."""
-    method, broken = case.method, []
+async def judged(lane: Lane, worlds: Worlds, case: Case) -> tuple[Ended, list[str]]:
+    """Let a call meet its fault; return how it ended and which promises it broke."""
+    method = case.method
     tenant = await worlds.tenant(method)
     before = await worlds.stored(tenant)
-    trigger = (lane.proxy.before if case.fault.moment is Moment.BEFORE else lane.proxy.after)(
-        at_work, case.fault.action, nth=case.step
-    )
-    how = await ended(method.call(lane.store, tenant), method.calls * lane.client.options.deadline)
-    lane.proxy.remove(trigger)
-    if not trigger.fired and getattr(how.error, "code", None) not in TOO_SLOW:
-        broken.append("the fault did not happen")
-    if how.late > GRACE:
-        broken.append(f"came {how.late:.3f} s after its deadline")
-    again = await ended(serving(lane), SERVES_AGAIN)
+    call = method.call(lane.store, tenant)
+    how, broken = await met(case, lane.proxy, at_work, call, method.calls * lane.client.options.deadline)
+    again = await ended(served(lane.probe), SERVES_AGAIN)
     if again.error is not None or again.late > 0:
-        broken.append(f"the pool did not serve again: {again}")
+        broken.append(Late(f"the pool did not serve again: {again}"))
     broken += told_wrongly(case, tenant, how.error, how.answer)
     broken += stored_wrongly(case, how.error, before, await worlds.stored(tenant))
     await worlds.forget(tenant)
-    return [f"{case}: {one} ({how.error!r})" for one in broken]
-
-
-async def serving(lane: Lane) -> None:
-    """Return once the pool serves; a busy machine may need more than one short deadline for a login."""
-    async with asyncio.timeout(10 * SERVES_AGAIN):
-        while True:
-            try:
-                await lane.probe()
-                return
-            except StoreUnavailableError:
-                await asyncio.sleep(0)
-
-
-def told_wrongly(case: Case, tenant: UUID, error: BaseException | None, answer: Any) -> list[str]:
-    """Return what is wrong with an answer or an error."""
-    if error is None:
-        same = shown(answer).replace(str(tenant), "") == case.clean
-        return [] if same else [f"answered otherwise than without a fault: {shown(answer)}, not {case.clean}"]
-    if not isinstance(error, StoreUnavailableError):
-        return ["raised what is no outage"]
-    if case.method.reads and isinstance(error, OutcomeUnknownError):
-        return ["a read has no outcome"]
-    if case.method.reads and not case.fault.silent:
-        return ["a read met one lost connection and failed"]
-    return []
-
-
-def stored_wrongly(case: Case, error: BaseException | None, before: str, now: str) -> list[str]:
-    """Return what is wrong with what is stored after a call."""
-    if now not in (before, case.after):
-        rows, untouched, whole = (set(text.splitlines()) for text in (now, before, case.after))
-        return [f"wrote a part: against nothing {rows ^ untouched}, against all {rows ^ whole}"]
-    if error is None and now != case.after:
-        return ["reported success and wrote nothing"]
-    if case.method.reads or isinstance(error, OutcomeUnknownError | None) or now == before:
-        return []
-    return ["claimed that nothing was written, and it was"]
+    return how, broken
 
 
 async def broken_promises(worlds: Worlds, methods: Iterable[Method], faults: Iterable[Fault]) -> tuple[int, list[str]]:
     """Run every case over several lanes at once; return how many there were, and what was broken."""
     async with AsyncExitStack() as stack:
-        lanes = [
-            await stack.enter_async_context(open_lane(worlds, limit))
+        lanes = {
+            limit: [await stack.enter_async_context(open_lane(worlds, limit)) for _ in range(number)]
             for limit, number in LANES.items()
-            for _ in range(number)
-        ]
-        cases = await cases_of(lanes[-1], worlds, methods, faults)
-        waiting = {
-            SHORT: [one for one in cases if one.fault.silent],
-            LONG: [one for one in cases if not one.fault.silent],
         }
-        broken = list[str]()
-
-        async def along(lane: Lane) -> None:
-            own = waiting[lane.client.options.deadline]
-            while own:
-                broken.extend(await judged(lane, worlds, own.pop()))
-
-        await asyncio.gather(*map(along, lanes))
+        cases = await cases_of(lanes[LONG][-1], worlds, methods, faults)
+        broken = await along(lanes, cases, lambda lane, case: judged(lane, worlds, case))
     return len(cases), broken
 
 
@@ -331,7 +249,7 @@ async def test_without_a_server_every_call_is_refused_in_time(worlds: Worlds, co
 
         await asyncio.gather(*map(refused, METHODS))
         await lane.proxy.heal()
-        again = await ended(serving(lane), SERVES_AGAIN)
+        again = await ended(served(lane.probe), SERVES_AGAIN)
         assert again.error is None, again
         assert again.late <= 0, again
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ADDRESS = "FOCAL_TEST_POSTGRES_URL"
 IMAGE = "pgvector/pgvector:pg16"
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "500"}
 """Settings for tests that do not ask what a crash leaves: nothing waits for a disk."""
 
 Result = TypeVar("Result")
