@@ -131,7 +131,7 @@ async def along(
         for _ in range(ROUNDS):
             before = stalls.seconds
             how, found = await judged(lane, case)
-            if stalls.seconds == before or not all(isinstance(one, Late) for one in found):
+            if not found or stalls.seconds == before or not all(isinstance(one, Late) for one in found):
                 break
         broken.extend(f"{case}: {one} ({how.error!r})" for one in found)
 

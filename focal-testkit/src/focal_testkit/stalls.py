@@ -29,12 +29,10 @@ class Stalls:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._due = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="focal-stalls", daemon=True)
 
     def __enter__(self) -> Self:
-        self._due = time.monotonic() + _TICK
         self._thread.start()
         return self
 
@@ -45,11 +43,11 @@ class Stalls:
     def _watch(self) -> None:
         ended = False
         while not ended:
+            due = time.monotonic() + _TICK
             ended = self._ended.wait(_TICK)
-            late = time.monotonic() - self._due
+            late = time.monotonic() - due
             if late >= NOTABLE:
                 self.seconds += late
-            self._due = time.monotonic() + _TICK
 
 
 def run(item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -62,12 +60,12 @@ def run(item: pytest.Item, nextitem: pytest.Item | None) -> None:
         with Stalls() as stalls:
             reports = runtestprotocol(item, nextitem=nextitem, log=False)
         failures = [report for report in reports if report.failed]
-        again = left and stalls.seconds and failures
-        for report in failures if again else ():
+        if not (left and stalls.seconds and failures):
+            break
+        for report in failures:
             report.outcome = "rerun"  # type: ignore[assignment]
             report.sections.append(("Stalls", f"the process was stalled for {stalls.seconds:.2f} s"))
-        for report in failures if again else reports:
             item.ihook.pytest_runtest_logreport(report=report)
-        if not again:
-            break
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

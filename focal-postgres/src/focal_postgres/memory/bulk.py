@@ -193,9 +193,9 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
             while batch.has(start):
                 stored = await self._stored(connection, batch, start) if look else set()
                 parents = ((batch.parents[number],) for number in batch.chunk(start) if number not in stored)
-                await self._copy(connection, batch, EPISODES.table, _PARENT_COLUMNS, parents)
+                await self._copy(connection, batch, start, EPISODES.table, _PARENT_COLUMNS, parents)
                 sides = batch.sides(one for one in range(start, batch.end) if one not in stored)
-                await self._copy(connection, batch, EPISODES.vectors, _SIDE_COLUMNS, sides)
+                await self._copy(connection, batch, start, EPISODES.vectors, _SIDE_COLUMNS, sides)
                 start = batch.end
 
         async with _meanwhile(batch.ahead()):
@@ -205,11 +205,12 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
         self,
         connection: Connection,
         batch: _Batch,
+        start: int,
         table: str | None,
         columns: Sequence[str],
         rows: Iterable[tuple[bytes, ...]],
     ) -> None:
-        """Append rows of the batch to a table."""
+        """Append rows of the chunk that begins at a number to a table."""
         stream: dict[str, Any] = {"source": _stream(rows), "columns": columns, "format": "binary"}
         if not self.database.options.row_level_security:
             await connection.copy_to_table(table, schema_name=self.schema, **stream)
@@ -220,7 +221,7 @@ class PostgresEpisodeLoad(MemoryTables, EpisodeStore):
         await connection.execute(f"CREATE TEMP TABLE focal_staged ON COMMIT DROP AS {empty}")
         await connection.copy_to_table("focal_staged", schema_name="pg_temp", **stream)
         insert = f"INSERT INTO {self.schema}.{table} ({names}) SELECT {names} FROM {staged} WHERE tenant_id = $1"
-        for tenant in {episode.tenant_id for episode in batch.episodes}:
+        for tenant in {episode.tenant_id for episode in batch.episodes[start : batch.end]}:
             await turn_to(connection, self.database.options, tenant)
             await connection.execute(insert, tenant)
         await connection.execute(f"DROP TABLE {staged}")

@@ -84,8 +84,7 @@ def _quick(outcome: Outcome) -> None:
 
 def _in_time(outcome: Outcome) -> None:
     _partial(outcome)
-    assert outcome.elapsed >= 0.29
-    assert outcome.elapsed <= 0.4
+    assert 0.29 <= outcome.elapsed <= 0.4
 
 
 def _separated(wire: Wire) -> Exchange:
