@@ -19,10 +19,12 @@ from focal_core.errors import ConflictError, SettingsError, StoreError
 from focal_postgres import index, migrate, row_security
 from focal_postgres.backend import PostgresBackend
 from focal_postgres.conversation import PostgresSessionStore
+from focal_postgres.memory import PostgresMemoryStore, bulk
 from focal_postgres.names import TENANT_SETTING
 from focal_postgres.revisions import REVISIONS
 from focal_postgres.settings import PostgresOptions
 from focal_testkit.data.conversation import placed
+from focal_testkit.data.memory import GROUP, at, episode
 from focal_testkit.faults.postgres import PostgresFraming
 from focal_testkit.faults.proxy import FaultProxy
 from focal_testkit.faults.round_trips import round_trips
@@ -162,3 +164,23 @@ async def test_a_statement_takes_three_round_trips(url: str, secured_postgres: S
 
             calls = {"get": get, "save": save, "list_tenants": tenants}
             assert await round_trips(proxy, calls) == {"get": 3, "save": 3, "list_tenants": 1}
+
+
+async def test_chunks_of_a_bulk_load_may_mix_tenants(
+    url: str, secured_postgres: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Staged rows are inserted for each tenant of their chunk: all of them, and nobody else's."""
+    monkeypatch.setattr(bulk, "CHUNK_ROWS", 3)
+    owners = [OURS, OURS, THEIRS, OURS, TENANT, TENANT, TENANT, THEIRS]
+    rows = [episode(n, owner, embedding=at(1.0)) for n, owner in enumerate(owners)]
+    async with open_database(context=BackendContext(), **secured_postgres.options(url)) as database:
+        store = PostgresMemoryStore(database)
+        await store.add_episodes(rows)
+        for owner in set(owners):
+            found = await store.list_episodes(GROUP, tenant_id=owner)
+            near = await store.vector_search_episodes(at(1.0), GROUP, 10, tenant_id=owner)
+            assert (
+                {one.id for one in found}
+                == {one.id for one, _ in near}
+                == {one.id for one in rows if one.tenant_id == owner}
+            )
