@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from copy import deepcopy
 from typing import ClassVar, Self
 from uuid import UUID, uuid4
@@ -16,12 +17,13 @@ from focal_core.base import (
     Alias,
     Embedded,
     FocalModel,
+    FrozenModel,
     TolerantEnum,
     Versioned,
     validated_copy,
 )
 from focal_core.ids import uuid7
-from focal_core.values import Identifier100, JSONObject, Vector
+from focal_core.values import Identifier, Identifier100, JSONObject, Vector
 
 
 class Mood(TolerantEnum):
@@ -160,3 +162,54 @@ def test_invalid_data_names_the_field_and_the_code() -> None:
     error = errors.InvalidDataError.from_validation(refused.value, "Small")
     assert error.code == "vector_invalid"
     assert "vector: " in error.message
+
+
+class Visit(FrozenModel):
+    """A part that never changes."""
+
+    at: int = Field(ge=0)
+    name: Identifier = "n"
+
+
+class Visits(FocalModel):
+    """A model with such parts."""
+
+    visits: list[Visit] = []
+
+
+def test_frozen_parts_are_shared_by_copies() -> None:
+    made = Visits(visits=[Visit(at=1)])
+    copied = validated_copy(made)
+    assert copied.visits is not made.visits
+    assert copied.visits[0] is made.visits[0]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Visit.model_construct(at=-1),
+        lambda: Visit(at=1).model_copy(update={"at": "x"}),
+        lambda: Visit(at=1).model_copy(update={"unknown": 1}),
+        lambda: setattr(Visit(at=1), "at", 2),
+    ],
+    ids=["constructed", "copied", "unknown", "assigned"],
+)
+def test_nothing_makes_a_frozen_part_invalid(make: Callable[[], object]) -> None:
+    with pytest.raises(ValidationError):
+        make()
+
+
+def test_a_frozen_part_is_copied_with_changes() -> None:
+    changed = Visit(at=1).model_copy(update={"at": 2})
+    assert changed == Visit(at=2)
+    assert changed.model_fields_set == {"at"}
+
+
+def test_a_frozen_part_of_a_class_of_somebody_elses_is_not_taken_as_it_is() -> None:
+    class Loose(Visit):
+        notes: list[str] = []
+
+    visits = Visits()
+    visits.visits.append(Loose(at=1, notes=["a"]))
+    with pytest.raises(ValidationError):
+        validated_copy(visits)

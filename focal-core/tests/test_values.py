@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -105,6 +108,24 @@ def test_frozen_json_is_read_only_at_every_depth() -> None:
     with pytest.raises(TypeError):
         held.frozen["a"]["b2"] = 1
     assert held.frozen["a"]["b"] == (1,)
+    assert held.frozen == {"a": {"b": (1,)}}
+    assert Holder(frozen=held.frozen).frozen is held.frozen
+
+
+@pytest.mark.parametrize("mode", ["python", "json"])
+def test_frozen_json_is_dumped_as_a_copy(mode: str) -> None:
+    held = Holder(frozen={"a": {"b": [1]}})
+    dumped = held.model_dump(mode=mode)["frozen"]
+    assert dumped == {"a": {"b": [1]}}
+    dumped["a"]["b"].append(2)
+    dumped["c"] = 3
+    assert held.model_dump()["frozen"] == {"a": {"b": [1]}}
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_frozen_json_can_be_copied(copied: Callable[[Any], Any]) -> None:
+    frozen = Holder(frozen={"a": {"b": [1]}}).frozen
+    assert copied(frozen) == frozen
 
 
 def test_times_are_aware_and_utc() -> None:

@@ -101,11 +101,42 @@ class FocalModel(BaseModel):
         object.__setattr__(self, "__pydantic_fields_set__", {*self.__pydantic_fields_set__, *values})
 
 
+class FrozenModel(FocalModel):
+    """A part of other models that never changes: it is validated when it is made, and their copies share it.
+
+    Nothing makes an invalid one: what ``model_copy`` changes and what ``model_construct`` is given are validated too.
+    Its fields hold values, tuples, frozen JSON and other models of this kind.
+    """
+
+    model_config = ConfigDict(frozen=True, revalidate_instances="subclass-instances")
+
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        """Return what the constructor returns.
+
+        Raises:
+            pydantic.ValidationError: a value is not valid.
+        """
+        return cls.model_validate(values)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return the model with some fields changed.
+
+        Raises:
+            pydantic.ValidationError: a value is not valid.
+        """
+        if not update:
+            return self
+        copied = self.model_validate({**self.__dict__, **update})
+        object.__setattr__(copied, "__pydantic_fields_set__", {*self.__pydantic_fields_set__, *update})
+        return copied
+
+
 M = TypeVar("M", bound=FocalModel)
 
 
 def validated_copy(model: M) -> M:
-    """Return a validated deep copy: no container is shared with the original.
+    """Return a validated deep copy: nothing that can change is shared with the original.
 
     Raises:
         pydantic.ValidationError: a nested container was changed into something the model does not allow.

@@ -12,9 +12,9 @@ from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import CoreSchema, SchemaSerializer, SchemaValidator, core_schema
+from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
-from focal_core.values import PLAIN, STORED, THAWED, first_of, in_utc
+from focal_core.values import PLAIN, STORED, first_of, in_utc
 
 FOLD_ALIASES = "_fold_aliases"
 """Name of the validator of aliases, of which neither a model nor what was made of one has any."""
@@ -30,20 +30,6 @@ def plain_validator(cls: type[BaseModel]) -> SchemaValidator:
     Aliases are unknown to it, and so what it refuses may be valid: the model's own validator has the last word.
     """
     return _validator(_rewritten(cls.__pydantic_core_schema__, PLAIN))
-
-
-def thawing_validator(cls: type[BaseModel]) -> SchemaValidator:
-    """Return ``plain_validator`` but for frozen JSON, which it leaves as plain dicts and lists."""
-    return _validator(_rewritten(cls.__pydantic_core_schema__, THAWED, PLAIN))
-
-
-def thawed_serializer(cls: type[BaseModel]) -> SchemaSerializer:
-    """Return a serializer of what ``thawing_validator`` returns, which writes what the model's own would."""
-    schema = _unthawing(cls.__pydantic_core_schema__)
-    try:
-        return SchemaSerializer(schema, _use_prebuilt=False)
-    except TypeError:
-        return SchemaSerializer(schema)
 
 
 def document_reader(
@@ -101,17 +87,6 @@ def _has_empty_private(cls: Any) -> bool:
         and getattr(cls.model_post_init, "__name__", "") == "init_private_attributes"
         and all(one.default is None and one.default_factory is None for one in private)
     )
-
-
-def _unthawing(schema: Any) -> Any:
-    """Return a core schema, or a part of one, that serializes frozen JSON as it is."""
-    if isinstance(schema, list):
-        return [_unthawing(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if isinstance(schema.get("type"), str) and THAWED in (schema.get("metadata") or {}):
-        return core_schema.any_schema()
-    return {name: part if _is_metadata(schema, name) else _unthawing(part) for name, part in schema.items()}
 
 
 def _is_metadata(schema: Mapping[str, Any], name: str) -> bool:

@@ -10,13 +10,12 @@ import json
 import math
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, PlainSerializer, SerializationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 JSON: TypeAlias = Any
@@ -41,8 +40,6 @@ STORED = "focal_stored"
 """Key of ``Checked.stored`` in the metadata of a core schema."""
 PLAIN = "focal_plain"
 """Key of ``Checked.plain`` in the metadata of a core schema, which asks the check about what is not plain."""
-THAWED = "focal_thawed"
-"""Key of ``Checked.thawed`` in the metadata of a core schema."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +50,20 @@ class Checked:
 
     Attributes:
         check: returns the value as it is kept, or raises.
-        stored: type of the core schema that is left to validate in JSON made from checked values; None = the check.
+        stored: core schema of what is left to do for JSON made from checked values; None = the check.
         plain: core schemas, each of which takes some values as the check would and refuses all others.
-        thawed: what checks likewise, but returns what need not be thawed to be serialized; None = the check.
     """
 
     check: Callable[[Any], Any]
-    stored: Literal["str", "any", "dict"] | None = None
+    stored: CoreSchema | None = field(default=None, hash=False, compare=False)
     plain: tuple[CoreSchema, ...] = field(default=(), hash=False, compare=False)
-    thawed: Callable[[Any], Any] | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         metadata: dict[str, Any] = {}
         if self.stored is not None:
-            metadata[STORED] = {"type": self.stored}
+            metadata[STORED] = self.stored
         if self.plain:
             metadata[PLAIN] = first_of(*self.plain, core_schema.no_info_plain_validator_function(self.check))
-        if self.thawed is not None:
-            metadata[THAWED] = core_schema.no_info_plain_validator_function(self.thawed)
         return core_schema.no_info_plain_validator_function(self.check, metadata=metadata)
 
 
@@ -119,7 +112,9 @@ def _text(minimum: int, maximum: int | None = None) -> Checked:
             raise _refuse("text_too_long", f"text may have at most {maximum} characters")
         return text
 
-    return Checked(check, "str", (core_schema.str_schema(strict=True, min_length=minimum, max_length=maximum),))
+    return Checked(
+        check, core_schema.str_schema(), (core_schema.str_schema(strict=True, min_length=minimum, max_length=maximum),)
+    )
 
 
 def _identifier(maximum: int) -> Checked:
@@ -133,7 +128,7 @@ def _identifier(maximum: int) -> Checked:
         return identifier
 
     plain = core_schema.str_schema(strict=True, max_length=maximum, pattern="^[ -~]*[!-~][ -~]*$")
-    return Checked(check, "str", (plain,))
+    return Checked(check, core_schema.str_schema(), (plain,))
 
 
 Text = Annotated[str, _text(0)]
@@ -165,6 +160,39 @@ Confidence = Annotated[float, Field(ge=0.0, le=1.0)]
 """A degree from 0.0 to 1.0."""
 
 
+class _FrozenObject(Mapping[str, JSON]):
+    """A JSON object that was checked and never changes, so that checking it again costs nothing.
+
+    Args:
+        plain: the object as dicts and lists that nobody else holds. What is within it is frozen when it is looked at.
+    """
+
+    __slots__ = ("_plain",)
+
+    def __init__(self, plain: dict[str, JSON]) -> None:
+        self._plain = plain
+
+    def __getitem__(self, key: str) -> JSON:
+        return _frozen(self._plain[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._plain)
+
+    def __len__(self) -> int:
+        return len(self._plain)
+
+    def __repr__(self) -> str:
+        return f"frozen({self._plain!r})"
+
+
+def _frozen(plain: JSON) -> JSON:
+    """Return a view of checked JSON that cannot be changed."""
+    kind = type(plain)
+    if kind is dict:
+        return _FrozenObject(plain)
+    return tuple(map(_frozen, plain)) if kind is list else plain
+
+
 def copy_json(value: object) -> JSON:
     """Return a deep copy of a JSON value, refusing whatever JSON cannot hold.
 
@@ -172,7 +200,7 @@ def copy_json(value: object) -> JSON:
         PydanticCustomError: codes ``json_invalid`` and ``json_too_deep``; the path is in the message.
     """
     try:
-        return _plain_copy(value, 0, False)
+        return _plain_copy(value, 0)
     except _UncommonError:
         return _copy_json(value, "$", 0)
 
@@ -181,13 +209,12 @@ class _UncommonError(Exception):
     """A value holds something that is not plainly JSON."""
 
 
-def _plain_copy(value: Any, depth: int, frozen: bool) -> JSON:
+def _plain_copy(value: Any, depth: int) -> JSON:
     """Return what ``_copy_json`` returns for the plain types, at a third of its cost, and give up on all else.
 
     Args:
         value: what to copy.
         depth: levels of nesting above it.
-        frozen: whether the copy is read-only, as ``freeze_json`` makes it.
     """
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
@@ -195,17 +222,15 @@ def _plain_copy(value: Any, depth: int, frozen: bool) -> JSON:
     if kind is float and math.isfinite(value):
         return value
     if depth < MAX_JSON_DEPTH:
-        if kind is dict or kind is MappingProxyType:
+        if kind is _FrozenObject:
+            return _plain_copy(value._plain, depth)
+        if kind is dict:
             for key in value:
                 if type(key) is not str or not (key.isascii() or not _has_surrogate(key)):
                     raise _UncommonError
-            copied = {
-                key: item if type(item) is str else _plain_copy(item, depth + 1, frozen) for key, item in value.items()
-            }
-            return MappingProxyType(copied) if frozen else copied
+            return {key: item if type(item) is str else _plain_copy(item, depth + 1) for key, item in value.items()}
         if kind is list or kind is tuple:
-            items = [item if type(item) is str else _plain_copy(item, depth + 1, frozen) for item in value]
-            return tuple(items) if frozen else items
+            return [item if type(item) is str else _plain_copy(item, depth + 1) for item in value]
     raise _UncommonError
 
 
@@ -251,42 +276,29 @@ def _json_object(value: object) -> dict[str, JSON]:
     return copied
 
 
-def freeze_json(value: JSON) -> JSON:
-    """Return a JSON value with mappings made read-only and lists made tuples, at every depth."""
-    kind = type(value)
-    if kind is str or kind is int or kind is float or value is None:
-        return value
-    if kind is dict or isinstance(value, Mapping):
-        return MappingProxyType({key: freeze_json(item) for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return tuple([freeze_json(item) for item in value])
-    return value
-
-
 def thaw_json(value: JSON) -> JSON:
-    """Return plain dicts and lists for what ``freeze_json`` made; a deep copy of anything else."""
+    """Return plain dicts and lists for frozen JSON; a deep copy of anything else."""
     kind = type(value)
     if kind is str or kind is int or kind is float or value is None:
         return value
-    if kind is MappingProxyType or isinstance(value, Mapping):
+    if kind is _FrozenObject:
+        return thaw_json(value._plain)
+    if kind is dict or isinstance(value, Mapping):
         return {key: thaw_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [thaw_json(item) for item in value]
     return value
 
 
-JSONValue = Annotated[Any, Checked(copy_json, "any", _SCALARS)]
+JSONValue = Annotated[Any, Checked(copy_json, core_schema.any_schema(), _SCALARS)]
 """Any JSON value; copied on validation."""
 _FLAT = core_schema.dict_schema(_STR, first_of(*_SCALARS), strict=True)
-JSONObject = Annotated[dict[str, Any], Checked(_json_object, "dict", (_FLAT,))]
+JSONObject = Annotated[dict[str, Any], Checked(_json_object, core_schema.dict_schema(), (_FLAT,))]
 """A JSON object; copied on validation."""
 
 
 def _frozen_json(value: object) -> JSON:
-    try:
-        return _plain_copy(value, 0, True)
-    except _UncommonError:
-        return freeze_json(copy_json(value))
+    return value if type(value) is _FrozenObject else _frozen(copy_json(value))
 
 
 def _frozen_json_object(value: object) -> Mapping[str, JSON]:
@@ -296,12 +308,23 @@ def _frozen_json_object(value: object) -> Mapping[str, JSON]:
     return frozen
 
 
-FrozenJSONValue = Annotated[Any, Checked(_frozen_json, thawed=copy_json), PlainSerializer(thaw_json)]
+def _thawed(value: JSON, info: SerializationInfo) -> JSON:
+    # What is written as JSON need not be copied first.
+    return value._plain if type(value) is _FrozenObject and info.mode == "json" else thaw_json(value)
+
+
+_FROZEN_OBJECT = core_schema.is_instance_schema(_FrozenObject)
+_FREEZING = core_schema.no_info_plain_validator_function(_frozen)
+FrozenJSONValue = Annotated[
+    Any,
+    Checked(_frozen_json, core_schema.chain_schema([core_schema.any_schema(), _FREEZING]), (_FROZEN_OBJECT, *_SCALARS)),
+    PlainSerializer(_thawed),
+]
 """Any JSON value, read-only at every depth; dumped as plain lists and dicts."""
 FrozenJSONObject = Annotated[
     Mapping[str, Any],
-    Checked(_frozen_json_object, thawed=_json_object),
-    PlainSerializer(thaw_json),
+    Checked(_frozen_json_object, core_schema.chain_schema([core_schema.dict_schema(), _FREEZING]), (_FROZEN_OBJECT,)),
+    PlainSerializer(_thawed),
 ]
 """A JSON object, read-only at every depth; dumped as plain lists and dicts."""
 

@@ -1,4 +1,4 @@
-"""Models that are stored whole: one JSONB column, with what the store decides in columns of its own."""
+"""Models that are stored whole: one JSON column, with what the store decides in columns of its own."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, SchemaSerializer, SchemaValidator, core_schema, from_json
+from pydantic_core import PydanticSerializationError, SchemaValidator, core_schema, from_json
 
 from focal_core.base import FocalModel
 from focal_core.context import Limits
 from focal_core.documents import SCHEMA_VERSION, dump_document, load_document
 from focal_core.gate import check_sizes, revalidated, within_limits
-from focal_core.revalidation import document_reader, thawed_serializer, thawing_validator
+from focal_core.revalidation import document_reader
 from focal_postgres import jsonb
 
 M = TypeVar("M", bound=FocalModel)
@@ -22,7 +22,7 @@ _VERSION = "schema_version"
 
 
 class Document(Generic[M]):
-    """The form of a model in a JSONB column, by the rules of ``focal_core.documents``.
+    """The form of a model in a JSON or JSONB column, by the rules of ``focal_core.documents``.
 
     Args:
         model: the class.
@@ -33,14 +33,6 @@ class Document(Generic[M]):
         self._model = model
         self._without = set(without)
         self._serializer = model.__pydantic_serializer__
-
-    @cached_property
-    def _thawing(self) -> SchemaValidator:
-        return thawing_validator(self._model)
-
-    @cached_property
-    def _thawed(self) -> SchemaSerializer:
-        return thawed_serializer(self._model)
 
     @cached_property
     def _reader(self) -> SchemaValidator:
@@ -54,35 +46,15 @@ class Document(Generic[M]):
             InvalidDataError: the model is invalid, or a part of it exceeds a limit.
         """
         row = revalidated(model)
-        return row, self._within(limits, row, self.dump(row))
-
-    def admit_thawed(self, model: M, limits: Limits) -> tuple[M, str]:
-        """Return what ``admit`` returns, frozen JSON left as plain dicts and lists: not for the eyes of a caller.
-
-        Raises:
-            InvalidDataError: the model is invalid, or a part of it exceeds a limit.
-        """
-        if type(model) is not self._model:
-            return self.admit(model, limits)
-        try:
-            row: M = self._thawing.validate_python(model)
-        except ValidationError:
-            return self.admit(model, limits)
-        return row, self._within(limits, row, self._dump(row, self._thawed))
-
-    @staticmethod
-    def _within(limits: Limits, row: M, document: str) -> str:
+        document = self.dump(row)
         if not within_limits(len(document), limits):
             check_sizes(row, limits)
-        return document
+        return row, document
 
     def dump(self, row: M) -> str:
-        """Return the document of a valid model as text for a JSONB parameter; ``load`` gives an equal model back."""
-        return self._dump(row, self._serializer)
-
-    def _dump(self, row: M, serializer: SchemaSerializer) -> str:
+        """Return the document of a valid model as text for a JSON parameter; ``load`` gives an equal model back."""
         try:
-            text = serializer.to_json(row, exclude=self._without).decode()
+            text = self._serializer.to_json(row, exclude=self._without).decode()
         except (PydanticSerializationError, UnicodeEncodeError):
             return self._dump_slowly(row)
         if jsonb.needs_care(text):
@@ -97,7 +69,7 @@ class Document(Generic[M]):
         """Return the model of a document.
 
         Args:
-            text: the JSONB column.
+            text: the column.
             stored: the fields that were left out.
 
         Raises:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from focal_core.base import Alias, FocalModel
+from focal_core.base import Alias, FocalModel, FrozenModel
 from focal_core.clock import utc_now
 from focal_core.ids import uuid7
 from focal_core.usage import TokenUsage
@@ -58,7 +58,7 @@ class AuditRecord(FocalModel):
         return hash((type(self), self.tenant_id, self.id))
 
 
-class ToolCall(FocalModel):
+class ToolCall(FrozenModel):
     """One tool that was run during a turn.
 
     Attributes:
@@ -71,8 +71,6 @@ class ToolCall(FocalModel):
         latency_ms: how long it took.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     tool_id: Identifier
     tool_name: Identifier | None = None
     input: FrozenJSONObject = Field(default=_NO_OBJECT, validate_default=True)
@@ -82,10 +80,8 @@ class ToolCall(FocalModel):
     latency_ms: float | None = Field(default=None, ge=0)
 
 
-class ScenarioState(FocalModel):
+class ScenarioState(FrozenModel):
     """Where a scenario stood when a turn ended."""
-
-    model_config = ConfigDict(frozen=True)
 
     scenario_id: UUID
     step_id: UUID | None = None

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from focal_core.base import Alias, FocalModel, TolerantEnum
+from focal_core.base import Alias, FocalModel, FrozenModel, TolerantEnum
 from focal_core.clock import utc_now
 from focal_core.ids import uuid7
 from focal_core.values import Confidence, Identifier, JSONObject, JSONValue, Text, UTCDateTime
@@ -91,8 +91,8 @@ class Tier(TolerantEnum):
     """In the lasting tier only."""
 
 
-class StepVisit(FocalModel):
-    """One stay at a step of a scenario.
+class StepVisit(FrozenModel):
+    """One stay at a step of a scenario; never changes.
 
     Attributes:
         step_id: the step.

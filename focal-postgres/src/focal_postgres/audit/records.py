@@ -63,12 +63,12 @@ class Records(Generic[A]):
         return self._append_many.format(schema=schema)
 
     def admit(self, record: A, limits: Limits, now: datetime) -> tuple[A, Entry]:
-        """Return a validated copy of a record as it is appended now, its JSON no longer frozen, and its row.
+        """Return a validated copy of a record as it is appended now, and its row.
 
         Raises:
             InvalidDataError: the record is invalid, or a part of it exceeds a limit.
         """
-        row, payload = self._document.admit_thawed(record, limits)
+        row, payload = self._document.admit(record, limits)
         row.set_stored(recorded_at=now)
         held = row.__dict__
         digest = hashlib.sha256(payload.encode()).digest()
