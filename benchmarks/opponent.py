@@ -50,6 +50,7 @@ async def bare_pool(
     async def prepare(connection: Any) -> None:
         for name, schema, encoder, decoder in (
             ("jsonb", "pg_catalog", written, found),
+            ("json", "pg_catalog", str.encode, read),
             ("vector", "public", packed, unpacked),
         ):
             await connection.set_type_codec(name, schema=schema, encoder=encoder, decoder=decoder, format="binary")

@@ -526,7 +526,7 @@ CREATE TABLE focal.sessions (
     version bigint NOT NULL,
     write_token bytea,
     digest bytea,
-    document jsonb NOT NULL,
+    document json NOT NULL,
     CONSTRAINT ck_sessions_status CHECK ((status = ANY (ARRAY['active'::text, 'idle'::text, 'processing'::text, 'interrupted'::text, 'closed'::text]))),
     CONSTRAINT pk_sessions PRIMARY KEY (tenant_id, session_id)
 );

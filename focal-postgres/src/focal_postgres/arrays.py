@@ -19,6 +19,7 @@ _BUILT_IN = {
     "float8": (1022, 701),
     "timestamptz": (1185, 1184),
     "uuid": (2951, 2950),
+    "json": (199, 114),
     "jsonb": (3807, 3802),
 }
 """Element -> object ids of its array type and of itself, the same in every PostgreSQL."""

@@ -35,6 +35,7 @@ _VALUES: Mapping[str, Any] = {
     "INTEGER": SPACE,
     "DOUBLE PRECISION": 0.25,
     "TIMESTAMP WITH TIME ZONE": datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+    "JSON": '{"a": [1.5, null, "é"]}',
     "JSONB": '{"a": [1.5, null, "é"]}',
     "BYTEA": b"\x00\x01\xff",
     "UUID[]": [uuid5(TENANT, "one"), uuid5(TENANT, "two")],

@@ -56,7 +56,7 @@ _TYPES = {
     "expected": "bigint",
     "write_token": "bytea",
     "digest": "bytea",
-    "document": "jsonb",
+    "document": "json",
 }
 _OWN = ("agent_id", "customer_profile_id", "channel", "channel_hash", "status", "active_scenario_id")
 _PROOF = ("write_token", "digest", "document")

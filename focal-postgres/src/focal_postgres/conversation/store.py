@@ -329,7 +329,7 @@ def _by_step(
 
     def visit(field: str) -> str:
         return (
-            f"(SELECT v.visit->>'{field}' FROM jsonb_array_elements(r.document->'step_history')"
+            f"(SELECT v.visit->>'{field}' FROM json_array_elements(r.document->'step_history')"
             " WITH ORDINALITY AS v (visit, at) WHERE v.visit->>'step_id' = r.document->>'current_step_id'"
             " ORDER BY v.at DESC LIMIT 1)"
         )
@@ -339,7 +339,7 @@ def _by_step(
         where.append(condition.format(parameter=f"${len(args)}"))
 
     if version is not None:
-        add("r.document->'active_scenario_version' = {parameter}::jsonb", str(version))
+        add("r.document->>'active_scenario_version' = {parameter}", str(version))
     if step_content_hash is not None:
         add(f"{visit('step_content_hash')} = {{parameter}}", encode_text(step_content_hash))
     if scope is not None:

@@ -13,7 +13,7 @@ CREATE TABLE {schema}.sessions (
 	version BIGINT NOT NULL,
 	write_token BYTEA,
 	digest BYTEA,
-	document JSONB NOT NULL,
+	document JSON NOT NULL,
 	CONSTRAINT pk_sessions PRIMARY KEY (tenant_id, session_id),
 	CONSTRAINT ck_sessions_status CHECK (status IN ('active', 'idle', 'processing', 'interrupted', 'closed'))
 );
