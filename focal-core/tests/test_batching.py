@@ -14,6 +14,7 @@ from focal_core.errors import InvalidDataError, OutcomeUnknownError, StoreUnavai
 from focal_testkit.faults.scheduler import explore, run
 
 SEEDS = range(1_000)
+READY = {"at once": False}
 Item = tuple[int, str]
 
 
@@ -60,6 +61,12 @@ class Server:
         return [f"{key}:{text}" for key, text in items]
 
 
+@pytest.fixture(params=[False, True], ids=["as tasks", "at once"], autouse=True)
+def ready(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let flights begin as tasks do, and at once."""
+    monkeypatch.setitem(READY, "at once", request.param)
+
+
 def batcher(
     server: Server, *, flights: int = 1, patience: float = 1_000.0, max_waiting: int = 10_000
 ) -> Batcher[Item, str]:
@@ -71,6 +78,7 @@ def batcher(
         writes=True,
         key=lambda item: item[0],
         flights=flights,
+        ready=lambda: READY["at once"],
         max_waiting=max_waiting,
     )
 
@@ -189,7 +197,7 @@ def test_a_crowd_leaves_together_shared_among_the_flights() -> None:
     async def scenario() -> None:
         server = Server(took=0.0)
         calls = batcher(server, flights=2)
-        await asyncio.gather(*(calls.submit((n, "first")) for n in range(40)))
+        await asyncio.gather(*(calls.submit((n, "first")) for n in range(60)))
         server.flights.clear()
 
         await asyncio.gather(*(calls.submit((n, "second")) for n in range(40)))
@@ -202,6 +210,29 @@ def test_a_crowd_leaves_together_shared_among_the_flights() -> None:
         await calls.drain()
 
     # By asyncio's own loop: the other one lets a turn go by in no order.
+    asyncio.run(scenario())
+
+
+def test_a_crowd_as_large_as_the_last_one_leaves_before_its_turn_is_over() -> None:
+    """The rest of the turn is not waited for; where ``send`` is ready, it has its items before the next call begins."""
+
+    async def scenario() -> None:
+        server = Server(took=0.0)
+        calls = batcher(server, flights=2)
+        await asyncio.gather(*(calls.submit((n, "first")) for n in range(32)))
+        assert [len(flight) for flight in server.flights] == [1, 1, 30]
+        server.flights.clear()
+        seen = []
+
+        async def caller(n: int) -> None:
+            seen.append(len(server.flights))
+            await calls.submit((n, "second"))
+
+        await asyncio.gather(*(caller(n) for n in range(45)))
+        assert sorted(map(len, server.flights)) == [15, 30]
+        assert seen == [0] * 30 + [1 if READY["at once"] else 0] * 15
+        await calls.drain()
+
     asyncio.run(scenario())
 
 

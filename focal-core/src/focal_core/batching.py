@@ -2,7 +2,7 @@
 
 A lone call goes straight through. While a flight is out, calls gather; when it lands they leave together. Once calls
 come in crowds, those of one turn of the event loop leave together too, shared among the flights that may be out, so
-that one is served while the answers of another are read.
+that one is served while the answers of another are read. A crowd as large as the last one leaves at once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from focal_core.deadline import call_started
+from focal_core.eager import begin
 from focal_core.errors import FocalError, OutcomeUnknownError, StoreUnavailableError
 
 Item = TypeVar("Item")
@@ -57,6 +58,8 @@ class Batcher(Generic[Item, Answer]):
         kind: only items of one kind are in a flight.
         weight: bytes of an item; a flight carries ``MAX_WEIGHT`` at most, unless a single item is heavier.
         flights: how many may be out at the same time.
+        ready: whether ``send`` would hand its items over before it waits for anything else, and knows no current task
+            until then: so a flight can begin at once.
         max_waiting: calls that may be gathered; more are refused (code ``overloaded``).
     """
 
@@ -71,6 +74,7 @@ class Batcher(Generic[Item, Answer]):
         kind: Callable[[Item], Hashable] | None = None,
         weight: Callable[[Item], int] | None = None,
         flights: int = 1,
+        ready: Callable[[], bool] = lambda: False,
         max_waiting: int = 10_000,
     ) -> None:
         self._send = send
@@ -81,6 +85,8 @@ class Batcher(Generic[Item, Answer]):
         self._kind = kind
         self._weight = weight
         self._flights = flights
+        self._ready = ready
+        self._enough = MAX_MEMBERS
         self._max_waiting = max_waiting
         self._waiting: deque[_Member[Item, Answer]] = deque()
         self._unanswered: deque[_Member[Item, Answer]] = deque()
@@ -140,9 +146,12 @@ class Batcher(Generic[Item, Answer]):
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = loop.call_at(ends, self._expire)
-        if self._out < self._flights and not self._departing:
-            self._departing = True
-            loop.call_soon(self._depart)
+        if self._out < self._flights:
+            if len(self._waiting) >= self._enough:
+                self._leave(self._take())
+            elif not self._departing:
+                self._departing = True
+                loop.call_soon(self._depart)
         return await member.answer
 
     async def drain(self) -> None:
@@ -169,9 +178,14 @@ class Batcher(Generic[Item, Answer]):
         if members and self._loop is not None:
             self._out += 1
             # In no caller's context: the flight is not a part of the call that happens to let it go.
-            task = self._loop.create_task(self._fly(members), context=Context())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            flight, context = self._fly(members), Context()
+            if self._ready():
+                task = begin(flight, self._loop, context)
+            else:
+                task = self._loop.create_task(flight, context=context)
+            if task is not None:
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     async def _fly(self, members: list[_Member[Item, Answer]]) -> None:
         try:
@@ -182,6 +196,7 @@ class Batcher(Generic[Item, Answer]):
                 finally:
                     self._keys_out.difference_update(member.key for member in members)
                 self._forget_answered()
+                self._enough = max(_SHARE, len(members))
                 members = self._take()
         finally:
             self._out -= 1

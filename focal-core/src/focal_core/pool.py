@@ -62,6 +62,11 @@ class Pool(Generic[Connection]):
         """How many connections are idle and busy, and how many calls wait."""
         return {"idle": len(self._idle), "busy": len(self._busy), "waiting": len(self._waiters)}
 
+    @property
+    def ready(self) -> bool:
+        """Whether a connection can be had without a wait."""
+        return not self._closed and any(not one.is_closed() for one in self._idle)
+
     async def acquire(self, until: float, *, fresh: bool = False) -> Connection:
         """Return a connection; give it back with ``release``.
 

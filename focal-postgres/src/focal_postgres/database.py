@@ -325,6 +325,10 @@ class Database:
                 hint="it is stored on the primary; check the standby",
             )
 
+    def ready(self) -> bool:
+        """Return whether a statement could be sent to the primary at once."""
+        return self._primary is not None and self._primary.ready
+
     @property
     def counts(self) -> dict[str, int]:
         """How many connections of the primary are idle and busy, and how many calls wait."""

@@ -121,7 +121,15 @@ class PostgresStore(Store):
             def sort(item: Item) -> Hashable:
                 return tenant(item), kind and kind(item)
 
-        return Batcher(carry, kind=sort, patience=options.deadline, flights=2, max_waiting=options.max_waiters, **how)
+        return Batcher(
+            carry,
+            kind=sort,
+            patience=options.deadline,
+            flights=2,
+            ready=self.database.ready,
+            max_waiting=options.max_waiters,
+            **how,
+        )
 
     async def list_tenants(self, *, limit: int = 1000, after: str | None = None) -> Page[UUID]:
         """Return the tenants; each table's index is skipped through, tenant by tenant."""
