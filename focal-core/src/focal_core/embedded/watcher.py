@@ -55,11 +55,12 @@ class Process(NamedTuple):
     def is_served(self) -> bool:
         """Whether there is a server, ready or not, or what is left of a killed one."""
         try:
-            os.close(opened(self.serving))
-            with held(self.serving, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                return False
+            # Made by who starts a server; to make it here would be in the way of a folder's removal.
+            with suppress(FileNotFoundError), held(self.serving, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                pass
         except BlockingIOError:
             return True
+        return False
 
     def pid(self) -> int | None:
         """Return the number of the running server, or None."""
