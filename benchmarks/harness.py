@@ -323,6 +323,12 @@ class Comparison:
         return {**asdict(self), "ratio": ratios, "reached": self.fine}
 
 
+def set_aside() -> None:
+    """Keep the collector from what the benchmark itself holds, which is no part of either system."""
+    gc.collect()
+    gc.freeze()
+
+
 async def compare(
     name: str,
     systems: Mapping[str, Callable[[], Awaitable[Figures]]],
@@ -335,9 +341,7 @@ async def compare(
     found: dict[str, list[Figures]] = {system: [] for system in systems}
     for number in range(rounds + 1):
         for system in systems if number % 2 else reversed(systems):
-            # What the benchmark itself holds is no part of either system: the collector need not walk it.
-            gc.collect()
-            gc.freeze()
+            set_aside()
             figures = await systems[system]()
             if number:
                 found[system].append(figures)

@@ -14,7 +14,20 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from harness import Call, Figures, Given, Outcome, Server, at_once, compare, for_a_time, judged, main, table_of
+from harness import (
+    Call,
+    Figures,
+    Given,
+    Outcome,
+    Server,
+    at_once,
+    compare,
+    for_a_time,
+    judged,
+    main,
+    set_aside,
+    table_of,
+)
 from session_systems import LISTED, Bare, Focal, System, a_session, a_turn
 
 from focal_core.conversation.models import Session
@@ -163,6 +176,7 @@ def loaded(
     async def measured() -> Figures:
         if method == "append":
             world.prepare(burst if shape == "burst" else int(seconds * 20_000) + 200)
+            set_aside()
         if shape == "burst":
             return await at_once(call, burst, server.cpu)
         return await for_a_time(call, seconds, server.cpu, int(shape[2:]))
