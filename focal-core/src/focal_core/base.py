@@ -97,8 +97,9 @@ class FocalModel(BaseModel):
     def set_stored(self, **values: Any) -> None:
         """Set fields to values the store has decided, without validation; for stores only."""
         self.__dict__.update(values)
-        # A new set: pydantic lets the copies of a nested model share one with the original.
-        object.__setattr__(self, "__pydantic_fields_set__", {*self.__pydantic_fields_set__, *values})
+        if not self.__pydantic_fields_set__.issuperset(values):
+            # A new set: pydantic lets the copies of a nested model share one with the original.
+            object.__setattr__(self, "__pydantic_fields_set__", {*self.__pydantic_fields_set__, *values})
 
 
 class FrozenModel(FocalModel):
