@@ -236,6 +236,45 @@ def test_a_crowd_as_large_as_the_last_one_leaves_before_its_turn_is_over() -> No
     asyncio.run(scenario())
 
 
+def test_what_is_left_of_a_crowd_takes_the_next_flight() -> None:
+    """Where those who leave at once are of one kind, the others do not wait for their flight to land."""
+
+    async def scenario() -> None:
+        flights: list[list[int]] = []
+        landing = asyncio.Event()
+
+        async def send(items: Sequence[Item]) -> list[str]:
+            flights.append([number for number, _ in items])
+            await landing.wait()
+            return [text for _, text in items]
+
+        calls: Batcher[Item, str] = Batcher(
+            send,
+            what="write",
+            patience=10.0,
+            writes=True,
+            kind=lambda item: item[1],
+            flights=2,
+            ready=lambda: READY["at once"],
+        )
+        first = [asyncio.ensure_future(calls.submit((n, "first"))) for n in range(32)]
+        await asyncio.sleep(0)
+        landing.set()
+        await asyncio.gather(*first)
+        landing.clear()
+        flights.clear()
+
+        crowd = [asyncio.ensure_future(calls.submit((n, "a" if n < 15 else "b"))) for n in range(30)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert flights == [list(range(15)), list(range(15, 30))]
+        landing.set()
+        await asyncio.gather(*crowd)
+        await calls.drain()
+
+    asyncio.run(scenario())
+
+
 def test_time_is_up_before_leaving_and_after() -> None:
     """A call still gathered when its time is up never leaves; one that left by then is of unknown outcome."""
 

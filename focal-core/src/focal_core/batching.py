@@ -149,7 +149,7 @@ class Batcher(Generic[Item, Answer]):
         if self._out < self._flights:
             if len(self._waiting) >= self._enough:
                 self._leave(self._take())
-            elif not self._departing:
+            if self._waiting and not self._departing:
                 self._departing = True
                 loop.call_soon(self._depart)
         return await member.answer
