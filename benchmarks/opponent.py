@@ -80,7 +80,7 @@ def unpacked(data: bytes) -> Float32Vector:
     components = array("f", data[4:])
     if sys.byteorder == "little":
         components.byteswap()
-    return Float32Vector(components)
+    return Float32Vector(components, data[4:])
 
 
 def model(layout: Layout[M], row: Any, first: int = 0) -> M:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from focal_core.base import FocalModel
 from focal_core.values import (
+    Float32Vector,
     FrozenJSONObject,
     Identifier,
     JSONObject,
@@ -133,6 +135,15 @@ def test_times_are_aware_and_utc() -> None:
     assert Holder(at=berlin).at.isoformat() == "2026-01-01T11:00:00+00:00"
     with pytest.raises(ValidationError):
         Holder(at=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda value: value, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
+)
+def test_a_vector_knows_its_bytes(copied: Callable[[Any], Any]) -> None:
+    vector = copied(to_vector([0.1, -2.0, 3]))
+    assert vector == struct.unpack("!3f", vector.network)
+    assert Float32Vector(vector).network == vector.network
 
 
 @pytest.mark.parametrize(

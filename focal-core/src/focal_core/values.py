@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import struct
+import sys
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, PlainSerializer, SerializationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -341,9 +343,22 @@ class Float32Vector(tuple[float, ...]):
     """A vector that has been checked and rounded already: validating it again costs nothing.
 
     Made by ``to_vector``, and by backends from the float32 values they stored.
+
+    Args:
+        components: (dim,) floats.
+        network: the attribute, where it is known.
+
+    Attributes:
+        network: the components as float32 in network byte order, 4 * dim bytes: what databases take.
     """
 
-    __slots__ = ()
+    network: bytes
+
+    def __new__(cls, components: Iterable[float], network: bytes | None = None) -> Self:
+        """Return the vector; its bytes are made where they are not given."""
+        vector = super().__new__(cls, components)
+        vector.network = struct.pack(f"!{len(vector)}f", *vector) if network is None else network
+        return vector
 
 
 def to_vector(value: Iterable[float]) -> tuple[float, ...]:
@@ -366,7 +381,10 @@ def to_vector(value: Iterable[float]) -> tuple[float, ...]:
         rounded = array("f", items)
     except (TypeError, OverflowError):
         raise _refuse("vector_invalid", "a vector must hold float32 numbers only") from None
-    vector = Float32Vector(rounded)
+    swapped = rounded[:]
+    if sys.byteorder == "little":
+        swapped.byteswap()
+    vector = Float32Vector(rounded, swapped.tobytes())
     if not math.isfinite(sum(vector)):
         raise _refuse("vector_invalid", "a vector must be finite in every component")
     if not any(vector):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from focal_core.values import Float32Vector
 from focal_postgres.layout import vector_of
 
 _BUILT_IN = {
@@ -67,10 +67,8 @@ async def introduce(connection: Any) -> None:
 
 def packed(vector: Sequence[float]) -> bytes:
     """Return a vector as pgvector receives it: two bytes of dimensions, two of padding, big-endian float32."""
-    # A slice is a plain tuple, which is handed on as it is; a subclass would be copied item by item.
-    return _form(len(vector)).pack(len(vector), 0, *vector[:])
+    known = vector if type(vector) is Float32Vector else Float32Vector(vector)
+    return _HEAD.pack(len(known), 0) + known.network
 
 
-@functools.cache
-def _form(size: int) -> struct.Struct:
-    return struct.Struct(f"!HH{size}f")
+_HEAD = struct.Struct("!HH")

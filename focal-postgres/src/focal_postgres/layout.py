@@ -200,7 +200,7 @@ class Layout(Generic[M]):
 
 def vector_of(data: bytes) -> Float32Vector:
     """Return the vector that ``vector_send`` gave: two bytes of dimensions, two of padding, big-endian float32."""
-    return Float32Vector(struct.unpack_from(f"!{(len(data) - 4) // 4}f", data, 4))
+    return Float32Vector(struct.unpack_from(f"!{(len(data) - 4) // 4}f", data, 4), data[4:])
 
 
 def _column(name: str, field: str, info: FieldInfo) -> Column:
