@@ -124,10 +124,13 @@ def test_copies_share_nothing() -> None:
     """What the copy holds can be changed without the original."""
     row = session()
     row.metadata["a"] = {"b": [1]}
+    row.step_history.append(StepVisit(step_id=UUID(int=1), entered_at=NOON, turn_number=1))
     copied = validated_copy(row)
     copied.metadata["a"]["b"].append(2)
+    copied.step_history.clear()
     copied.set_stored(version=7)
     assert row.metadata == {"a": {"b": [1]}}
+    assert row.step_history[0].turn_number == 1
     assert "version" not in row.model_fields_set
 
 

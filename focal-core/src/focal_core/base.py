@@ -113,7 +113,7 @@ class FrozenModel(FocalModel):
 
     @classmethod
     def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-        """Return what the constructor returns.
+        """Return what the constructor returns, which alone decides what counts as set.
 
         Raises:
             pydantic.ValidationError: a value is not valid.
@@ -121,7 +121,7 @@ class FrozenModel(FocalModel):
         return cls.model_validate(values)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return the model with some fields changed.
+        """Return the model with some fields changed; without changes the model itself, ``deep`` or not.
 
         Raises:
             pydantic.ValidationError: a value is not valid.

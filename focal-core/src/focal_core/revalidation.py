@@ -59,23 +59,22 @@ def _validator(schema: CoreSchema) -> SchemaValidator:
         return SchemaValidator(schema)
 
 
-def _rewritten(schema: Any, *keys: str) -> Any:
-    """Return a core schema, or a part of one, with what its metadata has under one of some keys in place of parts."""
+def _rewritten(schema: Any, key: str) -> Any:
+    """Return a core schema, or a part of one, with what its metadata has under a key in place of parts."""
     if isinstance(schema, list):
-        return [_rewritten(part, *keys) for part in schema]
+        return [_rewritten(part, key) for part in schema]
     if not isinstance(schema, dict):
         return schema
     metadata = (schema.get("metadata") if isinstance(schema.get("type"), str) else None) or {}
-    for key in keys:
-        if key in metadata:
-            return metadata[key]
+    if key in metadata:
+        return metadata[key]
     if schema.get("type") == "function-before" and _function(schema).__name__ == FOLD_ALIASES:
-        return _rewritten(schema["schema"], *keys)
+        return _rewritten(schema["schema"], key)
     if schema.get("type") == "function-after" and _function(schema) is in_utc:
-        return first_of(_TIMES[keys[-1]], schema)
+        return first_of(_TIMES[key], schema)
     if schema.get("type") == "model" and _has_empty_private(schema["cls"]):
         schema = {**schema, "post_init": CLEAR_PRIVATE}
-    return {name: part if _is_metadata(schema, name) else _rewritten(part, *keys) for name, part in schema.items()}
+    return {name: part if _is_metadata(schema, name) else _rewritten(part, key) for name, part in schema.items()}
 
 
 def _has_empty_private(cls: Any) -> bool:
